@@ -1,0 +1,65 @@
+"""What the network driver is: values in and out, and the protocol that `linux` and `fake` both keep. Pure."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class FabricError(Exception):
+    """The host refused a network change; the sentence is for the person who asked. `code` is stable and for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, order=True)
+class Endpoint:
+    """A port of the host."""
+
+    protocol: str  # "tcp" or "udp"
+    address: str  # IPv4
+    port: int
+
+
+@dataclass(frozen=True, order=True)
+class Redirect:
+    """A port under 1024, which QEMU may not bind, led to the one that it binds in its place."""
+
+    public: Endpoint
+    bound_port: int
+
+
+@dataclass(frozen=True)
+class Guard:
+    """All that user-mode guests of this installation may reach on the host; everything else of it is refused.
+
+    `allowed` maps a VM's uid to the endpoints of its own team's forwards. A uid of the range that is not in it reaches nothing.
+    """
+
+    uid_first: int
+    uid_last: int
+    allowed: Mapping[int, tuple[Endpoint, ...]]
+    redirects: tuple[Redirect, ...] = ()
+    shared_ports: tuple[int, ...] = ()  # host ports an admin opened to every guest (OPSWEB_GUEST_HOST_PORTS)
+
+
+class Fabric(Protocol):
+    """What the reconciler may ask of a host's network. Each call is idempotent and bounded in time."""
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold `name` (e.g. "guard") alone among all processes of this host; dies with its holder."""
+
+    def apply_guard(self, guard: Guard) -> None:
+        """Make the host's rules exactly these, at once or not at all. Raises: FabricError("rules_refused")."""
+
+    def guard_holds(self, guard: Guard) -> bool:
+        """Whether the rules in the kernel are these (someone may have flushed them)."""
+
+    def busy(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+        """Those of `endpoints` that some process already listens on, with a word who, e.g. "sshd (pid 412)"; VMs of ours included."""
+
+    def remove_all(self) -> None:
+        """Leave the host as it was found."""
