@@ -1,0 +1,7 @@
+"""Registers instances."""
+
+from django.apps import AppConfig
+
+
+class InstancesConfig(AppConfig):
+    name = "instances"

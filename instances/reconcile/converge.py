@@ -1,0 +1,199 @@
+"""The reconciler: looks at a VM, writes down what is so, and does the next step towards the wish until there is none.
+
+Safe to run twice, at once, late or after a crash: the row is the truth, the host is looked at anew each time (INV-02, INV-05, INV-06).
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from instances.hypervisor.base import DriverError, Forward, Hypervisor
+from instances.imaging.base import ImagingError
+from instances.models import Instance
+from instances.reconcile.drivers import hypervisor
+from instances.reconcile.machine import machine_of, user_nic
+from instances.reconcile.record import record
+from instances.states import Desired, Observed, Step, Wish, next_step
+from networks.fabric.base import FabricError
+from networks.reconcile import busy_forwards, keep_guard
+from opsweb.core import events, operations
+from opsweb.core.models import Host, Operation
+from opsweb.core.queue import enqueue
+from opsweb.environment import env
+
+log = logging.getLogger(__name__)
+
+MAX_STEPS = 6
+STOP_SECONDS = 20  # how long a guest may take to end after the power button
+RETRY_SECONDS = 30  # between tries of a start that nobody waits for
+
+
+class NotYet(Exception):
+    """Something else has to happen first, and will call us again."""
+
+
+class StepFailed(Exception):
+    """A step that can't be done, with a code and a sentence for the person who asked."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def converge(instance_id: UUID) -> None:
+    """Bring one VM to its wish, as far as it goes without waiting for the guest."""
+    driver = hypervisor()
+    with driver.lock(instance_id):
+        for _ in range(MAX_STEPS):
+            instance = Instance.objects.select_related("host", "image", "team").filter(pk=instance_id).first()
+            if instance is None:
+                driver.erase(instance_id)
+                return
+            if not _advance(driver, instance):
+                return
+    log.warning("%s did not settle in %s steps", instance_id, MAX_STEPS)
+
+
+def _advance(driver: Hypervisor, instance: Instance) -> bool:
+    """One look and one step; False when there is nothing more to do now."""
+    seen = driver.observe(instance.pk)
+    record(instance, seen)
+    operation = _claimed(instance)
+    step = next_step(wish_of(instance), Observed(seen.power.value))
+    if step is None:
+        _settle(instance, operation)
+        return False
+    if step is Step.WAIT:
+        return False
+    try:
+        with operations.step(operation, step.value):
+            PERFORM[step](driver, instance)
+    except NotYet:
+        return False
+    except (DriverError, FabricError, ImagingError, StepFailed) as error:
+        _fail(instance, operation, error.code, error.message)
+        return False
+    return True
+
+
+def wish_of(instance: Instance) -> Wish:
+    """The row's part that decides the next step."""
+    now = timezone.now()
+    return Wish(
+        desired=Desired(instance.desired),
+        reboot=instance.boots_wanted > instance.boots_seen,
+        force=instance.force,
+        asked=instance.end_by is not None,
+        overdue=instance.end_by is not None and instance.end_by <= now,
+        held=instance.is_held,
+    )
+
+
+def _claimed(instance: Instance) -> Operation | None:
+    operation = operations.active("instance", instance.pk)
+    if operation is not None:
+        operations.claim(operation)
+    return operation
+
+
+def _settle(instance: Instance, operation: Operation | None) -> None:
+    """The host matches the wish: the operation is done, a deleted row goes."""
+    if operation is not None:
+        operations.finish(operation, Operation.Status.SUCCEEDED)
+    if instance.desired == Desired.ABSENT:
+        with transaction.atomic():
+            instance.delete()
+            events.changed("instance", instance.pk, instance.team_id)
+        keep_host_guard(instance.host)
+
+
+def _fail(instance: Instance, operation: Operation | None, code: str, message: str) -> None:
+    """A start that somebody asked for ends with the driver's sentence; one that nobody waits for is tried again later."""
+    log.warning("instance %s: %s: %s", instance.pk, code, message)
+    instance.message = message
+    if operation is None:
+        instance.start_after = timezone.now() + timedelta(seconds=RETRY_SECONDS)
+    elif operation.verb in ("start", "reboot", "reset"):
+        instance.desired = Desired.STOPPED
+    instance.save(update_fields=["message", "desired", "start_after"])
+    if operation is not None:
+        operations.finish(operation, Operation.Status.FAILED, code, message)
+    events.changed("instance", instance.pk, instance.team_id)
+
+
+def _start(driver: Hypervisor, instance: Instance) -> None:
+    if not instance.image.digest:
+        if instance.image.error:
+            raise StepFailed("image_failed", f"Its image could not be built: {instance.image.error}")
+        raise NotYet
+    if busy := busy_forwards(instance.pk):
+        taken = ", ".join(f"{endpoint.port}/{endpoint.protocol} by {who}" for endpoint, who in busy.items())
+        raise StepFailed("port_busy", f"A port of the host is in use: {taken}. Take another host port, or end that program.")
+    keep_host_guard(instance.host)
+    machine = machine_of(instance)
+    _before_boot(instance)
+    record(instance, driver.start(machine))
+
+
+def _before_boot(instance: Instance) -> None:
+    """Written before QEMU runs, so that a crash in between leaves nothing of the last boot standing for the new one."""
+    instance.boots_seen = instance.boots_wanted
+    instance.end_by = instance.start_after = instance.first_byte_at = instance.exit = None
+    instance.message, instance.applied = "", instance.boot_values()
+    if instance.accepted_at is None or not operations.active("instance", instance.pk):
+        instance.accepted_at = timezone.now()
+    instance.save(update_fields=["boots_seen", "end_by", "start_after", "first_byte_at", "exit", "message", "applied", "accepted_at"])
+
+
+def _powerdown(driver: Hypervisor, instance: Instance) -> None:
+    instance.end_by = timezone.now() + timedelta(seconds=STOP_SECONDS)
+    instance.save(update_fields=["end_by"])
+    driver.powerdown(instance.pk)
+    enqueue("instances.converge", instance.host.queue, str(instance.pk), countdown=STOP_SECONDS)
+
+
+def _reset(driver: Hypervisor, instance: Instance) -> None:
+    driver.reset(instance.pk)
+    instance.boots_seen, instance.force = instance.boots_wanted, False
+    instance.save(update_fields=["boots_seen", "force"])
+
+
+def _erase(driver: Hypervisor, instance: Instance) -> None:
+    driver.erase(instance.pk)
+
+
+PERFORM: dict[Step, Callable[[Hypervisor, Instance], None]] = {
+    Step.START: _start,
+    Step.START_PAUSED: _start,
+    Step.PAUSE: lambda driver, instance: driver.pause(instance.pk),
+    Step.RESUME: lambda driver, instance: driver.resume(instance.pk),
+    Step.POWERDOWN: _powerdown,
+    Step.KILL: lambda driver, instance: driver.kill(instance.pk),
+    Step.RESET: _reset,
+    Step.ERASE: _erase,
+}
+
+
+def keep_host_guard(host: Host) -> None:
+    """The rules for this host's user-mode guests, by its rows."""
+    uids = {env.uid_base + offset: team for offset, team in Instance.objects.filter(host=host).values_list("uid_offset", "team_id")}
+    keep_guard(host, uids)
+
+
+def apply_forwards(instance_id: UUID) -> None:
+    """Port forwards of a running VM change without a restart."""
+    driver = hypervisor()
+    with driver.lock(instance_id):
+        instance = Instance.objects.select_related("host").filter(pk=instance_id).first()
+        if instance is None or not driver.observe(instance_id).pid:
+            return
+        keep_host_guard(instance.host)
+        for nic in instance.nics.prefetch_related("forwards"):
+            wanted: tuple[Forward, ...] = user_nic(nic).forwards
+            driver.set_forwards(instance_id, nic.position, wanted)
+
+

@@ -1,0 +1,17 @@
+"""Which drivers this host uses, by OPSWEB_DRIVER; made once for each process."""
+
+import grp
+from functools import cache
+
+from instances.hypervisor.base import Hypervisor
+from instances.hypervisor.fake import FakeHypervisor
+from instances.hypervisor.qemu import QemuHypervisor
+from opsweb.environment import env
+
+
+@cache
+def hypervisor() -> Hypervisor:
+    """This host's driver."""
+    if env.driver == "fake":
+        return FakeHypervisor(env.run_dir, env.state_dir)
+    return QemuHypervisor(env.run_dir, env.state_dir, group=grp.getgrnam("opsweb").gr_gid, installation=env.installation)

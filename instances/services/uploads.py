@@ -1,0 +1,100 @@
+"""Uploads: bytes come in chunks with an offset, are counted as they stream to disk, and are never looked at here."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from instances.models import Upload
+from opsweb.core import access, audit
+from opsweb.core.access import Actor
+from opsweb.core.errors import Conflict, TooLarge, Unavailable
+from opsweb.environment import env
+from opsweb.teams.models import Team
+
+CHUNK_SIZE = 8 * 1024**2  # bytes; Django spools a body before a view sees it
+MAX_SIZE = 2 * 1024**3  # bytes
+KEPT_FOR = timedelta(hours=24)
+
+
+def path_of(upload_id: UUID) -> Path:
+    """Where its bytes lie. The name is our own, never the user's."""
+    return env.state_dir / "uploads" / str(upload_id)
+
+
+def begin(team: Team, filename: str, size: int, *, actor: Actor) -> Upload:
+    """Announce an upload of `size` bytes. Raises: NotFound, Forbidden, TooLarge."""
+    access.require(actor, "upload.create", team.pk)
+    if size > MAX_SIZE:
+        raise TooLarge(f"{filename} has {size} bytes; at most {MAX_SIZE} are taken.")
+    with transaction.atomic():
+        upload = Upload.objects.create(team=team, filename=filename[:200], size=size, created_by_id=actor.user_id)
+        audit.record(actor, "upload.create", kind="upload", target_id=upload.pk, label=upload.filename, team_id=team.pk, details={"size": size})
+    return upload
+
+
+def append(upload: Upload, offset: int, body: bytes, *, actor: Actor) -> Upload:
+    """Write `body` at `offset`, which must be what is here already: so a broken connection goes on and a doubled chunk is refused.
+
+    Raises: NotFound, Forbidden; Conflict("upload_offset") whose field `received` says where to go on; TooLarge.
+    """
+    access.require(actor, "upload.create", upload.team_id)
+    if offset != upload.received:
+        raise Conflict(f"{upload.received} bytes are here; go on from there.", code="upload_offset", fields={"received": [upload.received]})
+    if offset + len(body) > upload.size:
+        raise TooLarge(f"{upload.filename} was announced with {upload.size} bytes; this chunk would pass that.")
+    _write(path_of(upload.pk), offset, body)
+    received = offset + len(body)
+    if not Upload.objects.filter(pk=upload.pk, received=offset).update(received=received):
+        raise Conflict("Another request wrote this chunk. Ask where to go on.", code="upload_offset")
+    upload.received = received
+    return upload
+
+
+def _write(path: Path, offset: int, body: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise Unavailable(f"The panel can't store uploads now: {error.strerror}.") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.seek(offset)
+        try:
+            file.write(body)
+            file.flush()
+        except OSError as error:
+            raise Unavailable(f"The panel can't store uploads now: {error.strerror}. Nothing is lost; go on later.") from error
+
+
+def cancel(upload: Upload, *, actor: Actor) -> None:
+    """Remove it and its bytes."""
+    access.require(actor, "upload.create", upload.team_id)
+    with transaction.atomic():
+        audit.record(actor, "upload.cancel", kind="upload", target_id=upload.pk, label=upload.filename, team_id=upload.team_id)
+        discard(upload)
+
+
+def discard(upload: Upload) -> None:
+    """Drop row and bytes; used when they are not needed any more."""
+    path = path_of(upload.pk)
+    upload.delete()
+    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+
+
+def discard_stale() -> int:
+    """Drop uploads that nobody came back for; called by the sweep. Returns how many."""
+    stale = Upload.objects.filter(created_at__lt=timezone.now() - KEPT_FOR, pk__in=_unused())
+    for upload in stale:
+        with transaction.atomic():
+            discard(upload)
+    return len(stale)
+
+
+def _unused() -> list[UUID]:
+    from instances.models import Image
+
+    waiting = Image.objects.filter(digest="", error="")
+    used = {*waiting.values_list("program_upload", flat=True), *waiting.values_list("files_upload", flat=True)}
+    return [pk for pk in Upload.objects.values_list("pk", flat=True) if pk not in used]

@@ -1,0 +1,110 @@
+"""How an instance is shown: label, tone, addresses, boot times. Read by templates, the API and the badges alike."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from instances.models import Instance
+from instances.states import LABELS, VERBS, Desired, Observed, Verb, refusal
+from opsweb.core import access
+from opsweb.core.access import Actor
+from opsweb.core.models import Operation
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state for people: the words and the tone (run, wait, stop, bad)."""
+
+    label: str
+    tone: str
+
+
+def badge(instance: Instance, operation: Operation | None) -> Badge:
+    """The state with its transition; `operation` is the active one. Nothing of it is stored, so nothing can hang in it."""
+    if operation is not None and operation.verb in VERBS:
+        return Badge(VERBS[Verb(operation.verb)].doing, "wait")
+    if instance.is_held and not instance.is_up:
+        return Badge("Restarting soon", "bad")
+    if instance.observed == Observed.UNKNOWN and instance.desired == Desired.RUNNING:
+        return Badge("Starting…", "wait")
+    label, tone = LABELS[Observed(instance.observed)]
+    return Badge(*_with_exit(label, tone, instance))
+
+
+def _with_exit(label: str, tone: str, instance: Instance) -> tuple[str, str]:
+    facts = instance.exit or {}
+    if instance.is_up or facts.get("reason") == "request":
+        return label, tone
+    if facts.get("signal"):
+        return f"Ended by signal {facts['signal']}", "bad"
+    code = facts.get("code")
+    if code is None:
+        return label, tone
+    return f"Exited {code}", "bad" if code else "stop"
+
+
+@dataclass(frozen=True)
+class VerbButton:
+    """A verb as a button: `why_not` is "" when it may be pressed."""
+
+    verb: str
+    label: str
+    why_not: str
+    destroys: str
+
+
+def verb_buttons(instance: Instance, actor: Actor) -> list[VerbButton]:
+    """Every verb; what a person may not do stays visible with the sentence why."""
+    return [
+        VerbButton(verb.value, facts.label, access.refusal(actor, f"instance.{verb}", instance.team_id) or refusal(verb, Observed(instance.observed)), facts.destroys)
+        for verb, facts in VERBS.items()
+    ]
+
+
+def forwards(instance: Instance) -> list[dict[str, Any]]:
+    """Its port forwards with links. Prefetch `nics__forwards`."""
+    return [
+        {
+            "protocol": forward.protocol,
+            "host_address": forward.host_address,
+            "host_port": forward.host_port,
+            "guest_port": forward.guest_port,
+            "url": f"http://{forward.host_address}:{forward.host_port}/" if forward.protocol == "tcp" else "",
+        }
+        for nic in instance.nics.all()
+        for forward in nic.forwards.all()
+    ]
+
+
+def addresses(instance: Instance) -> list[str]:
+    """Where it can be reached: `127.0.0.1:8088`, one for each forward."""
+    return [f"{item['host_address']}:{item['host_port']}" for item in forwards(instance)]
+
+
+def boot_times(instance: Instance, operation: Operation | None) -> list[dict[str, Any]]:
+    """The waterfall of the last start: [{"name", "start_ms", "ms"}], in order, from the moment it was asked for.
+
+    `operation` is the last start; its steps are the host's part, the milestones the guest's.
+    """
+    if instance.accepted_at is None:
+        return []
+    zero = instance.accepted_at.timestamp()
+    bars = [_bar(step["name"], step["started"] - zero, step["ms"] / 1000) for step in (operation.steps if operation else [])]
+    reached = dict(instance.milestones)
+    if instance.first_byte_at:
+        reached["first byte"] = instance.first_byte_at.timestamp()
+    before = max((bar["start_ms"] + bar["ms"] for bar in bars), default=0.0) / 1000
+    for name, at in sorted(reached.items(), key=lambda item: item[1]):
+        if name == "qemu" or at < zero:
+            continue
+        bars.append(_bar(_milestone_label(name), before, max(at - zero - before, 0)))
+        before = max(before, at - zero)
+    return bars
+
+
+def _bar(name: str, start: float, length: float) -> dict[str, Any]:
+    return {"name": name, "start_ms": round(max(start, 0) * 1000, 1), "ms": round(length * 1000, 1)}
+
+
+def _milestone_label(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return "port " + rest.rpartition(":")[2] if kind == "port" else name

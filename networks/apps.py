@@ -1,0 +1,7 @@
+"""Registers networks."""
+
+from django.apps import AppConfig
+
+
+class NetworksConfig(AppConfig):
+    name = "networks"

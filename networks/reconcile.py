@@ -1,0 +1,54 @@
+"""Keeps the host's network as the rows want it. Holds the live fabric driver; called by instances.reconcile and the sweep."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+
+from networks.fabric.base import Endpoint, Fabric, Guard, Redirect
+from networks.fabric.fake import FakeFabric
+from networks.fabric.linux import LinuxFabric
+from networks.models import PortForward
+from opsweb.core.models import Host
+from opsweb.environment import env
+
+
+@cache
+def fabric() -> Fabric:
+    """This host's driver."""
+    if env.driver == "fake":
+        return FakeFabric(env.run_dir)
+    return LinuxFabric(env.run_dir, env.installation)
+
+
+def keep_guard(host: Host, team_of_uid: Mapping[int, int]) -> None:
+    """Bring the rules for user-mode guests up to date; cheap when they are. Read, rendered and applied under one lock."""
+    driver = fabric()
+    with driver.lock("guard"):
+        guard = guard_for(host, team_of_uid)
+        if not driver.guard_holds(guard):
+            driver.apply_guard(guard)
+
+
+def guard_for(host: Host, team_of_uid: Mapping[int, int]) -> Guard:
+    """Each VM's uid may reach its own team's forwards on the host's loopback, and nothing else of the host."""
+    forwards = list(PortForward.objects.filter(host=host))
+    of_team: dict[int, list[Endpoint]] = defaultdict(list)
+    for forward in forwards:
+        for port in {forward.host_port, forward.bound_port}:
+            of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, port))
+    return Guard(
+        uid_first=env.uid_base,
+        uid_last=env.uid_base + env.uid_count - 1,
+        allowed={uid: tuple(sorted(of_team[team])) for uid, team in team_of_uid.items()},
+        redirects=tuple(
+            sorted(Redirect(Endpoint(f.protocol, f.host_address, f.host_port), f.bound_port) for f in forwards if f.host_port != f.bound_port)
+        ),
+        shared_ports=env.shared_guest_ports,
+    )
+
+
+def busy_forwards(instance_id: object) -> dict[Endpoint, str]:
+    """Ports of the instance's forwards that some process of the host already listens on, with who it is."""
+    rows = PortForward.objects.filter(nic__instance_id=instance_id)
+    wanted = {Endpoint(f.protocol, f.host_address, port) for f in rows for port in {f.host_port, f.bound_port}}
+    return fabric().busy(tuple(sorted(wanted)))

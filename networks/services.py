@@ -1,0 +1,87 @@
+"""Writes of NICs and port forwards. Called by instances.services inside its transactions."""
+
+import random
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
+from django.db import IntegrityError, transaction
+
+from networks.models import Nic, PortForward
+from networks.ports import PortMap
+from opsweb.core.access import Actor
+from opsweb.core.errors import Conflict, Forbidden, Invalid
+from opsweb.core.models import Host
+from opsweb.environment import env
+
+LOOPBACK = "127.0.0.1"
+LOWEST_UNPRIVILEGED = 1024
+STAND_IN_PORTS = range(61_000, 65_000)  # above Linux's default ephemeral range; what QEMU binds for a port under 1024
+
+
+def set_forwards(nic: Nic, maps: Sequence[PortMap], *, host: Host, team_id: int, actor: Actor) -> None:
+    """Make the NIC's forwards exactly these, inside the caller's transaction.
+
+    Raises: Conflict("port_busy") that names the taker, Invalid, Forbidden for an address that is not a loopback one.
+    """
+    for wanted in maps:
+        _check(wanted, actor)
+    nic.forwards.all().delete()
+    _refuse_taken(maps, host, team_id)
+    for wanted in maps:
+        _create(nic, wanted, host, team_id)
+
+
+def _check(wanted: PortMap, actor: Actor) -> None:
+    address = IPv4Address(wanted.host_address or LOOPBACK)
+    if not address.is_loopback and not actor.superuser:
+        raise Forbidden(f"Only an admin may open a port on {address}. Leave the address out to use {LOOPBACK}.", code="address_not_published")
+    if wanted.protocol == "tcp" and wanted.host_port == env.port:
+        raise Conflict(f"Port {wanted.host_port} is the panel's own. Take another one.", code="port_busy", fields={"ports": [wanted.host_port]})
+
+
+def _refuse_taken(maps: Sequence[PortMap], host: Host, team_id: int) -> None:
+    wanted = {(m.protocol, m.host_port) for m in maps}
+    taken = PortForward.objects.filter(host=host, host_port__in=[port for _, port in wanted]).select_related("nic__instance")
+    for forward in taken:
+        if (forward.protocol, forward.host_port) in wanted:
+            raise _taken(forward, team_id)
+
+
+def _taken(forward: PortForward, team_id: int) -> Conflict:
+    who = f"instance {forward.nic.instance.name}" if forward.team_id == team_id else "another team"
+    message = f"Port {forward.host_port}/{forward.protocol} is used by {who}. Take another host port, for example with HOST:GUEST."
+    return Conflict(message, code="port_busy", fields={"ports": [forward.host_port]})
+
+
+def _create(nic: Nic, wanted: PortMap, host: Host, team_id: int) -> None:
+    try:
+        with transaction.atomic():
+            PortForward.objects.create(
+                nic=nic,
+                host=host,
+                team_id=team_id,
+                protocol=wanted.protocol,
+                host_address=wanted.host_address or LOOPBACK,
+                host_port=wanted.host_port,
+                guest_port=wanted.guest_port,
+                bound_port=_bound_port(wanted, host),
+            )
+    except IntegrityError as error:
+        message = f"Port {wanted.host_port}/{wanted.protocol} was taken by somebody else just now. Take another one."
+        raise Conflict(message, code="port_busy", fields={"ports": [wanted.host_port]}) from error
+
+
+def _bound_port(wanted: PortMap, host: Host) -> int:
+    if wanted.host_port >= LOWEST_UNPRIVILEGED:
+        return wanted.host_port
+    used = set(PortForward.objects.filter(host=host, protocol=wanted.protocol).values_list("bound_port", flat=True))
+    free = [port for port in STAND_IN_PORTS if port not in used]
+    if not free:
+        raise Invalid("No stand-in port is left for a port under 1024. Take one above.")
+    return random.choice(free)  # noqa: S311  # spread, not secrecy
+
+
+def free_port(host: Host, wanted: int, protocol: str = "tcp") -> int:
+    """`wanted`, or the next port that no forward of this host has."""
+    used = set(PortForward.objects.filter(host=host, protocol=protocol).values_list("host_port", flat=True))
+    return next(port for port in range(wanted, 65_536) if port not in used)

@@ -1,0 +1,100 @@
+"""Who may do what: the only permission code. Pure: it judges an `Actor` that `opsweb.teams.actors` builds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from opsweb.core.errors import Forbidden, NotFound
+
+M = TypeVar("M", bound=Model)
+
+
+class Role(IntEnum):
+    """A member's role in a team; a higher one includes the lower."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+
+class Scope:
+    """What a token may be used for. A session has them all."""
+
+    READ = "read"
+    WRITE = "write"
+    ALL = frozenset({READ, WRITE})
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks, as far as permission goes. `roles` maps a team's id to the role there."""
+
+    user_id: int | None
+    name: str
+    superuser: bool = False
+    roles: Mapping[int, Role] = field(default_factory=dict)
+    scopes: frozenset[str] = Scope.ALL
+    via: str = "browser"  # "browser", "api", "system"
+    request_id: str = ""
+    address: str = ""
+
+
+SYSTEM = Actor(user_id=None, name="opsweb", superuser=True, via="system")
+
+# The least role for each verb, said once: views, API, sockets and templates read it here.
+LEAST_ROLE: dict[str, Role] = {
+    "instance.view": Role.VIEWER,
+    "instance.create": Role.OPERATOR,
+    "instance.edit": Role.OPERATOR,
+    "instance.start": Role.OPERATOR,
+    "instance.stop": Role.OPERATOR,
+    "instance.force-off": Role.OPERATOR,
+    "instance.pause": Role.OPERATOR,
+    "instance.resume": Role.OPERATOR,
+    "instance.reboot": Role.OPERATOR,
+    "instance.reset": Role.OPERATOR,
+    "instance.delete": Role.OPERATOR,
+    "console.read": Role.VIEWER,
+    "console.write": Role.OPERATOR,
+    "image.view": Role.VIEWER,
+    "image.create": Role.OPERATOR,
+    "image.delete": Role.OPERATOR,
+    "upload.create": Role.OPERATOR,
+}
+
+
+def refusal(actor: Actor, verb: str, team_id: int) -> str:
+    """Why `actor` may not do `verb` in the team; "" when they may. Raises: KeyError for a verb that is not in the table."""
+    least = LEAST_ROLE[verb]
+    scope = Scope.READ if least is Role.VIEWER else Scope.WRITE
+    if scope not in actor.scopes:
+        return f"This token may not {scope}. Make one with the scope “{scope}”."
+    if actor.superuser or actor.roles.get(team_id, 0) >= least:
+        return ""
+    return f"This needs the role “{least.name.lower()}” in the team. An admin of the team can give it to you."
+
+
+def require(actor: Actor, verb: str, team_id: int) -> None:
+    """Raises: NotFound to a stranger of the team, Forbidden to a member whose role is too low."""
+    if not actor.superuser and team_id not in actor.roles:
+        raise NotFound
+    if reason := refusal(actor, verb, team_id):
+        raise Forbidden(reason)
+
+
+def visible(actor: Actor, queryset: QuerySet[M]) -> QuerySet[M]:
+    """The rows of `queryset` (a model with a `team`) that `actor` may see."""
+    if Scope.READ not in actor.scopes:
+        return queryset.none()
+    return queryset if actor.superuser else queryset.filter(team_id__in=list(actor.roles))
+
+
+def get_or_404(actor: Actor, queryset: QuerySet[M], **lookup: Any) -> M:
+    """The one visible row. Raises: NotFound, the same for “not there” and “not yours” (INV-15)."""
+    try:
+        return visible(actor, queryset).get(**lookup)
+    except queryset.model.DoesNotExist as error:
+        raise NotFound from error

@@ -1,0 +1,38 @@
+"""The only sender to browsers. An event names the thing that changed, never its content; a lost one costs nothing."""
+
+import logging
+from functools import partial
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+
+log = logging.getLogger(__name__)
+
+EVERYTHING = "everything"  # the group of superusers
+
+
+def team_group(team_id: int) -> str:
+    """The group that members of a team listen to."""
+    return f"team.{team_id}"
+
+
+def changed(kind: str, target_id: object, team_id: int) -> None:
+    """Tell every open browser that may see it, once this transaction is committed."""
+    transaction.on_commit(partial(_send, f"{kind}:{target_id}", team_id), robust=True)
+
+
+def _send(what: str, team_id: int) -> None:
+    async_to_sync(send)(what, team_id)
+
+
+async def send(what: str, team_id: int) -> None:
+    """The same, at once, for callers in an event loop."""
+    layer = get_channel_layer()
+    message = {"type": "opsweb.changed", "changed": what}
+    try:
+        for group in (team_group(team_id), EVERYTHING):
+            await layer.group_send(group, message)
+    except (ConnectionError, OSError) as error:
+        # A browser refreshes everything when its socket comes back, so a lost event is not an error.
+        log.warning("event %s not sent: %s", what, error)

@@ -1,0 +1,65 @@
+"""Whether every part of the panel is at work: /healthz for supervisors, `make up` and people."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from redis import Redis, RedisError
+
+from opsweb.core.models import Host
+from opsweb.environment import env
+
+SILENT_AFTER = timedelta(seconds=max(45, 3 * env.sweep_seconds))
+
+
+def parts() -> dict[str, str]:
+    """Each part → "" when it is ready, else the sentence why not."""
+    return {name: _ask(check) for name, check in CHECKS.items()}
+
+
+def _ask(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except (DatabaseError, RedisError, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _database() -> str:
+    connection.ensure_connection()
+    return ""
+
+
+def _redis() -> str:
+    with Redis.from_url(env.redis, socket_timeout=2) as client:
+        client.ping()
+    return ""
+
+
+def _seen(column: str) -> str:
+    host = Host.objects.filter(name=env.host).first()
+    at = getattr(host, column, None)
+    if at is None:
+        return "has not come up yet"
+    silent = timezone.now() - at
+    return f"silent for {silent.seconds} s" if silent > SILENT_AFTER else ""
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "database": _database,
+    "redis": _redis,
+    "worker": lambda: _seen("worker_seen_at"),
+    "watcher": lambda: _seen("watcher_seen_at"),
+}
+
+
+@login_not_required
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 when all is ready, 503 else; says which part is not."""
+    state = parts()
+    ready = not any(state.values())
+    body: dict[str, Any] = {"ready": ready, "parts": {name: why or "ready" for name, why in state.items()}}
+    return JsonResponse(body, status=200 if ready else 503)

@@ -1,0 +1,103 @@
+"""The shared rows: hosts, operations, audit entries."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class Host(models.Model):
+    """A machine that runs VMs. Its name is the name of its worker's queue."""
+
+    name = models.SlugField(max_length=40, unique=True)
+    arch = models.CharField(max_length=16, default="x86_64")
+    vcpus = models.PositiveIntegerField(default=0)
+    memory_mib = models.PositiveIntegerField(default=0)
+    accelerator = models.CharField(max_length=8, blank=True, help_text="Found by a real boot: kvm or tcg.")
+    accelerator_note = models.CharField(max_length=500, blank=True)
+    limits_note = models.CharField(max_length=500, blank=True, help_text="Why cgroup limits do not hold here; empty where they do.")
+    boot_id = models.CharField(max_length=36, blank=True, editable=False)
+    schedulable = models.BooleanField(default=True)
+    worker_seen_at = models.DateTimeField(null=True, blank=True)
+    watcher_seen_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def queue(self) -> str:
+        """The celery queue of its worker."""
+        return f"host.{self.name}"
+
+
+class Operation(models.Model):
+    """One piece of work that somebody asked for, and how far it is."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        SUPERSEDED = "superseded"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=20)
+    target_id = models.UUIDField()
+    target_label = models.CharField(max_length=80)
+    team = models.ForeignKey("teams.Team", on_delete=models.CASCADE, related_name="operations")
+    verb = models.CharField(max_length=20)
+    status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
+    steps = models.JSONField(default=list, help_text='[{"name", "started" (seconds since the epoch), "ms"}]')
+    progress = models.CharField(max_length=200, blank=True)
+    requested_by = models.CharField(max_length=150)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=("kind", "target_id"),
+                condition=Q(status__in=("queued", "running")),
+                name="one_active_operation_per_target",
+            ),
+        ]
+        indexes = [models.Index(fields=("team", "-created_at")), models.Index(fields=("kind", "target_id", "-created_at"))]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.target_label}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is still to be done or being done."""
+        return self.status in self.ACTIVE
+
+
+class AuditEntry(models.Model):
+    """Who did what. Written by core.audit alone, never changed, never deleted."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    via = models.CharField(max_length=10)
+    verb = models.CharField(max_length=40)
+    kind = models.CharField(max_length=20)
+    target_id = models.CharField(max_length=40)
+    target_label = models.CharField(max_length=150)
+    team = models.ForeignKey("teams.Team", null=True, on_delete=models.SET_NULL, related_name="+")
+    details = models.JSONField(default=dict)
+    request_id = models.CharField(max_length=40, blank=True)
+    address = models.CharField(max_length=45, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=("team", "-id")), models.Index(fields=("kind", "target_id", "-id"))]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name} {self.verb} {self.target_label}"

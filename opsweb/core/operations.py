@@ -1,0 +1,94 @@
+"""Operations: made by services, claimed and finished by reconcile. One at a time for each target."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from opsweb.core import events
+from opsweb.core.access import Actor
+from opsweb.core.errors import Conflict
+from opsweb.core.models import Operation
+
+# A verb of the left may push aside an active operation of the right: one must always be able to get rid of something.
+SUPERSEDES: dict[str, frozenset[str]] = {
+    "force-off": frozenset({"start", "stop", "reboot", "pause", "resume", "reset"}),
+    "delete": frozenset({"start", "stop", "reboot", "pause", "resume", "reset", "force-off", "build"}),
+    "reset": frozenset({"reboot", "stop"}),
+    "stop": frozenset({"start", "reboot"}),
+}
+
+Status = Operation.Status
+
+
+def active(kind: str, target_id: UUID) -> Operation | None:
+    """The operation that is queued or running for the target."""
+    return Operation.objects.filter(kind=kind, target_id=target_id, status__in=Operation.ACTIVE).first()
+
+
+def begin(actor: Actor, verb: str, *, kind: str, target_id: UUID, label: str, team_id: int) -> Operation:
+    """Make the operation, inside the caller's transaction. Raises: Conflict("busy") that says who is at it and since when."""
+    current = active(kind, target_id)
+    if current is not None and current.verb in SUPERSEDES.get(verb, ()):
+        finish(current, Status.SUPERSEDED, "superseded", f"Pushed aside by {verb}, asked for by {actor.name}.")
+    elif current is not None:
+        raise _busy(current)
+    try:
+        with transaction.atomic():
+            operation = Operation.objects.create(
+                kind=kind, target_id=target_id, target_label=label, team_id=team_id, verb=verb, requested_by=actor.name
+            )
+    except IntegrityError as error:  # somebody else was first between our look and our insert
+        other = active(kind, target_id)
+        raise (_busy(other) if other else Conflict("Somebody else was first. Try again.", code="busy")) from error
+    events.changed("operation", operation.id, team_id)
+    return operation
+
+
+def _busy(current: Operation) -> Conflict:
+    since = timesince(current.created_at)
+    return Conflict(f"Busy: {current.verb} by {current.requested_by}, since {since}. Wait for it, or force off.", code="busy")
+
+
+def claim(operation: Operation) -> bool:
+    """Queued → running by compare-and-set; False when it is not queued any more."""
+    won = Operation.objects.filter(pk=operation.pk, status=Status.QUEUED).update(status=Status.RUNNING)
+    if won:
+        operation.status = Status.RUNNING
+        add_step(operation, "queued", started=operation.created_at.timestamp())
+    return bool(won)
+
+
+def add_step(operation: Operation, name: str, *, started: float) -> None:
+    """Append a finished step; `started` in seconds since the epoch."""
+    step = {"name": name, "started": round(started, 4), "ms": round((time.time() - started) * 1000, 1)}
+    operation.steps = [*operation.steps, step]
+    Operation.objects.filter(pk=operation.pk).update(steps=operation.steps)
+    events.changed("operation", operation.id, operation.team_id)
+
+
+@contextmanager
+def step(operation: Operation | None, name: str) -> Iterator[None]:
+    """Time a step of `operation`; of None, nothing is kept. A step that raises is kept too: it says where it failed."""
+    started = time.time()
+    try:
+        yield
+    finally:
+        if operation is not None:
+            add_step(operation, name, started=started)
+
+
+def finish(operation: Operation, status: str, code: str = "", message: str = "") -> bool:
+    """End an active operation by compare-and-set; False when it had ended already."""
+    ended: dict[str, Any] = {"status": status, "error_code": code, "error_message": message, "finished_at": timezone.now()}
+    won = Operation.objects.filter(pk=operation.pk, status__in=Operation.ACTIVE).update(**ended)
+    if won:
+        for name, value in ended.items():
+            setattr(operation, name, value)
+        events.changed("operation", operation.id, operation.team_id)
+    return bool(won)

@@ -1,0 +1,56 @@
+"""The events socket: tells a browser which things changed. It re-fetches them over HTTP, with the normal permission check."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from opsweb.core.access import Actor
+from opsweb.core.errors import Refusal
+from opsweb.core.events import EVERYTHING, team_group
+
+RECHECK_SECONDS = 5  # how long a lost right may outlive its loss on an open socket
+
+
+class EventsConsumer(AsyncJsonWebsocketConsumer):
+    """Listens to the groups of the actor's teams; regroups when roles change."""
+
+    async def connect(self) -> None:
+        """The gate has let it in."""
+        self.joined: set[str] = set()
+        await self._join(self.scope["actor"])
+        await self.accept()
+        self.checking = asyncio.create_task(self._recheck())
+
+    async def disconnect(self, code: int) -> None:
+        """Leave every group."""
+        if hasattr(self, "checking"):
+            self.checking.cancel()
+        for group in self.joined:
+            with suppress(ConnectionError, OSError):
+                await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """A browser has nothing to say here."""
+
+    async def opsweb_changed(self, event: dict[str, Any]) -> None:
+        """From core.events."""
+        await self.send_json({"changed": event["changed"]})
+
+    async def _join(self, actor: Actor) -> None:
+        wanted = {EVERYTHING} if actor.superuser else {team_group(team) for team in actor.roles}
+        for group in wanted - self.joined:
+            await self.channel_layer.group_add(group, self.channel_name)
+        for group in self.joined - wanted:
+            await self.channel_layer.group_discard(group, self.channel_name)
+        self.joined = wanted
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            try:
+                await self._join(await self.scope["identity"].actor())
+            except Refusal:
+                await self.close(4401)
+                return

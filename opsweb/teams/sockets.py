@@ -1,0 +1,90 @@
+"""Who may open a websocket: the page's whole origin, or a bearer token. Put around the socket routes in opsweb.asgi."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from channels.auth import AuthMiddlewareStack
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+
+from opsweb.core.access import Actor
+from opsweb.core.errors import Refusal, Unauthenticated
+from opsweb.environment import env
+from opsweb.teams.actors import actor_for, user_of_token
+
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[dict[str, Any]], Awaitable[None]]], Awaitable[None]]
+
+
+class Identity:
+    """Who is behind a socket, askable again: sessions end, tokens expire, roles change while it is open."""
+
+    def __init__(self, scope: Scope, token: str) -> None:
+        self.scope, self.token = scope, token
+
+    async def actor(self) -> Actor:
+        """The actor as of now. Raises: Unauthenticated."""
+        return await database_sync_to_async(self._look)()
+
+    def _look(self) -> Actor:
+        if self.token:
+            user, scopes = user_of_token(self.token)
+            return actor_for(user, scopes=scopes, via="api")
+        session, user_id = self.scope["session"], self.scope["user"].pk
+        if not session.exists(session.session_key):
+            raise Unauthenticated("The session has ended.")
+        user = User.objects.filter(pk=user_id, is_active=True).first()
+        if user is None:
+            raise Unauthenticated("Sign in.")
+        return actor_for(user)
+
+
+class SocketGate:
+    """Refuses before the upgrade (SEC-A1, SEC-A2): a foreign or null origin, no origin without a token, a wrong token, nobody."""
+
+    def __init__(self, inner: App) -> None:
+        self.inner = AuthMiddlewareStack(_Authenticated(inner))
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Called by the server for each socket."""
+        headers = dict(scope["headers"])
+        scope["opsweb_token"] = _bearer(headers.get(b"authorization", b""))
+        if not origin_is_ours(headers.get(b"origin"), has_token=bool(scope["opsweb_token"])):
+            await send({"type": "websocket.close", "code": 4403})
+            return
+        await self.inner(scope, receive, send)
+
+
+class _Authenticated:
+    def __init__(self, inner: App) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        scope["identity"] = identity = Identity(scope, scope["opsweb_token"])
+        try:
+            scope["actor"] = await identity.actor()
+        except Refusal:
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        await self.inner(scope, receive, send)
+
+
+def origin_is_ours(origin: bytes | None, *, has_token: bool) -> bool:
+    """Compare scheme, host and port; a browser always sends an Origin, so none at all needs a token (which a page can't send)."""
+    if origin is None:
+        return has_token
+    try:
+        theirs, ours = urlsplit(origin.decode("ascii")), urlsplit(env.panel_url)
+        return bool(theirs.hostname) and _whole(theirs) == _whole(ours)
+    except (UnicodeDecodeError, ValueError):
+        return False
+
+
+def _whole(url: Any) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _bearer(header: bytes) -> str:
+    scheme, _, secret = header.decode("latin-1").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
