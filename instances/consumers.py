@@ -9,6 +9,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from redis.exceptions import RedisError
 
 from instances import console, presence
 from instances.console import Chunk, Window
@@ -51,7 +52,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             task.cancel()
         if not hasattr(self, "viewer"):
             return
-        with suppress(ConnectionError, OSError):
+        with suppress(RedisError, OSError):
             await presence.leave(redis(), self.instance.pk, self.viewer)
             for group in self.groups_joined:
                 await self.channel_layer.group_discard(group, self.channel_name)
@@ -112,10 +113,16 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             while self.position - self.acknowledged >= self.window:
                 self.room.clear()
                 await self.room.wait()
-            for chunk in await console.read(redis(), self.instance.pk, self.position, block_ms=BLOCK_MS):
-                if chunk.start > self.position:
-                    await self._fill(chunk.start)
-                await self._send_chunk(chunk)
+            try:
+                await self._send_what_is_there()
+            except (RedisError, OSError):  # redis is away: nothing is lost, the offset says where to go on
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _send_what_is_there(self) -> None:
+        for chunk in await console.read(redis(), self.instance.pk, self.position, block_ms=BLOCK_MS):
+            if chunk.start > self.position:
+                await self._fill(chunk.start)
+            await self._send_chunk(chunk)
 
     async def _fill(self, end: int) -> None:
         """Bytes that have left the redis stream come from the watcher; what the log itself has dropped is named as a gap."""

@@ -12,7 +12,9 @@ from django.utils import timezone
 
 from instances.states import Desired, Observed
 
-NAME = RegexValidator(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z", "Use lower-case letters, digits and hyphens, 40 at most, no hyphen at the ends.")
+NAME = RegexValidator(
+    r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z", "Use lower-case letters, digits and hyphens, 40 at most, no hyphen at the ends."
+)
 ARCHITECTURES = (("x86_64", "x86-64"), ("aarch64", "ARM 64"))
 
 

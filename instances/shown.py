@@ -55,7 +55,12 @@ class VerbButton:
 def verb_buttons(instance: Instance, actor: Actor) -> list[VerbButton]:
     """Every verb; what a person may not do stays visible with the sentence why."""
     return [
-        VerbButton(verb.value, facts.label, access.refusal(actor, f"instance.{verb}", instance.team_id) or refusal(verb, Observed(instance.observed)), facts.destroys)
+        VerbButton(
+            verb.value,
+            facts.label,
+            access.refusal(actor, f"instance.{verb}", instance.team_id) or refusal(verb, Observed(instance.observed)),
+            facts.destroys,
+        )
         for verb, facts in VERBS.items()
     ]
 

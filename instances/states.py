@@ -126,7 +126,9 @@ VERBS: dict[Verb, VerbFacts] = {
     Verb.RESET: VerbFacts(
         Desired.RUNNING, _RUNNING, "Reset", "Resetting…", force=True, reboot=True, destroys="The guest gets no chance to save anything."
     ),
-    Verb.DELETE: VerbFacts(Desired.ABSENT, _ANY, "Delete", "Deleting…", force=True, destroys="The instance, its console log and its addresses go."),
+    Verb.DELETE: VerbFacts(
+        Desired.ABSENT, _ANY, "Delete", "Deleting…", force=True, destroys="The instance, its console log and its addresses go."
+    ),
 }
 
 LABELS: dict[Observed, tuple[str, str]] = {  # state → (label, tone)

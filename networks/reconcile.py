@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 from networks.fabric.base import Endpoint, Fabric, Guard, Redirect
 from networks.fabric.fake import FakeFabric
@@ -16,8 +17,8 @@ from opsweb.environment import env
 def fabric() -> Fabric:
     """This host's driver."""
     if env.driver == "fake":
-        return FakeFabric(env.run_dir)
-    return LinuxFabric(env.run_dir, env.installation)
+        return FakeFabric(env.installation, env.run_dir)
+    return LinuxFabric(env.installation, env.run_dir)
 
 
 def keep_guard(host: Host, team_of_uid: Mapping[int, int]) -> None:
@@ -34,17 +35,25 @@ def guard_for(host: Host, team_of_uid: Mapping[int, int]) -> Guard:
     forwards = list(PortForward.objects.filter(host=host))
     of_team: dict[int, list[Endpoint]] = defaultdict(list)
     for forward in forwards:
-        for port in {forward.host_port, forward.bound_port}:
-            of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, port))
+        of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, forward.host_port))
     return Guard(
         uid_first=env.uid_base,
         uid_last=env.uid_base + env.uid_count - 1,
         allowed={uid: tuple(sorted(of_team[team])) for uid, team in team_of_uid.items()},
         redirects=tuple(
-            sorted(Redirect(Endpoint(f.protocol, f.host_address, f.host_port), f.bound_port) for f in forwards if f.host_port != f.bound_port)
+            sorted(
+                Redirect(Endpoint(f.protocol, f.host_address, f.host_port), f.bound_port) for f in forwards if f.host_port != f.bound_port
+            )
         ),
         shared_ports=env.shared_guest_ports,
+        resolvers=host_resolvers(Path("/etc/resolv.conf").read_text()),
     )
+
+
+def host_resolvers(text: str) -> tuple[str, ...]:
+    """The addresses of resolv.conf(5)'s nameserver lines."""
+    lines = (line.split() for line in text.splitlines())
+    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
 
 
 def busy_forwards(instance_id: object) -> dict[Endpoint, str]:

@@ -34,9 +34,13 @@ def set_forwards(nic: Nic, maps: Sequence[PortMap], *, host: Host, team_id: int,
 def _check(wanted: PortMap, actor: Actor) -> None:
     address = IPv4Address(wanted.host_address or LOOPBACK)
     if not address.is_loopback and not actor.superuser:
-        raise Forbidden(f"Only an admin may open a port on {address}. Leave the address out to use {LOOPBACK}.", code="address_not_published")
+        raise Forbidden(
+            f"Only an admin may open a port on {address}. Leave the address out to use {LOOPBACK}.", code="address_not_published"
+        )
     if wanted.protocol == "tcp" and wanted.host_port == env.port:
-        raise Conflict(f"Port {wanted.host_port} is the panel's own. Take another one.", code="port_busy", fields={"ports": [wanted.host_port]})
+        raise Conflict(
+            f"Port {wanted.host_port} is the panel's own. Take another one.", code="port_busy", fields={"ports": [wanted.host_port]}
+        )
 
 
 def _refuse_taken(maps: Sequence[PortMap], host: Host, team_id: int) -> None:

@@ -114,12 +114,12 @@ class SentTasks(list[tuple[str, tuple[str, ...]]]):
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any) -> Iterator[SentTasks]:
+def sent(monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any) -> SentTasks:
     """Captures tasks instead of sending them. Commit hooks run at once, as outside a test's transaction."""
     tasks = SentTasks()
     monkeypatch.setattr(queue, "_send", lambda task, _queue, args, countdown: tasks.append((task, args)) if countdown is None else None)
     monkeypatch.setattr("django.db.transaction.on_commit", lambda hook, using=None, robust=False: hook())
-    yield tasks
+    return tasks
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from instances.hypervisor.base import DriverError, Forward, Hypervisor
+from instances.hypervisor.base import DriverError, Forward, Hypervisor, Power
 from instances.imaging.base import ImagingError
 from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
 from instances.reconcile.machine import machine_of, user_nic
+from instances.reconcile.notify import tell_watcher
 from instances.reconcile.record import record
 from instances.states import Desired, Observed, Step, Wish, next_step
 from networks.fabric.base import FabricError
@@ -62,6 +63,9 @@ def _advance(driver: Hypervisor, instance: Instance) -> bool:
     """One look and one step; False when there is nothing more to do now."""
     seen = driver.observe(instance.pk)
     record(instance, seen)
+    if seen.pid and seen.power not in (Power.RUNNING, Power.PAUSED):
+        driver.kill(instance.pk)  # its end is written down; QEMU kept the facts until now
+        return True
     operation = _claimed(instance)
     step = next_step(wish_of(instance), Observed(seen.power.value))
     if step is None:
@@ -84,7 +88,7 @@ def wish_of(instance: Instance) -> Wish:
     """The row's part that decides the next step."""
     now = timezone.now()
     return Wish(
-        desired=Desired(instance.desired),
+        desired=Desired.STOPPED if instance.host.is_draining and instance.desired != Desired.ABSENT else Desired(instance.desired),
         reboot=instance.boots_wanted > instance.boots_seen,
         force=instance.force,
         asked=instance.end_by is not None,
@@ -102,6 +106,8 @@ def _claimed(instance: Instance) -> Operation | None:
 
 def _settle(instance: Instance, operation: Operation | None) -> None:
     """The host matches the wish: the operation is done, a deleted row goes."""
+    if instance.observed == Observed.UNKNOWN:
+        return
     if operation is not None:
         operations.finish(operation, Operation.Status.SUCCEEDED)
     if instance.desired == Desired.ABSENT:
@@ -136,7 +142,9 @@ def _start(driver: Hypervisor, instance: Instance) -> None:
     keep_host_guard(instance.host)
     machine = machine_of(instance)
     _before_boot(instance)
-    record(instance, driver.start(machine))
+    seen = driver.start(machine)
+    tell_watcher(instance)
+    record(instance, seen)
 
 
 def _before_boot(instance: Instance) -> None:
@@ -195,5 +203,3 @@ def apply_forwards(instance_id: UUID) -> None:
         for nic in instance.nics.prefetch_related("forwards"):
             wanted: tuple[Forward, ...] = user_nic(nic).forwards
             driver.set_forwards(instance_id, nic.position, wanted)
-
-

@@ -14,4 +14,4 @@ def hypervisor() -> Hypervisor:
     """This host's driver."""
     if env.driver == "fake":
         return FakeHypervisor(env.run_dir, env.state_dir)
-    return QemuHypervisor(env.run_dir, env.state_dir, group=grp.getgrnam("opsweb").gr_gid, installation=env.installation)
+    return QemuHypervisor(env.run_dir, env.state_dir, group=grp.getgrnam("opsweb").gr_gid, tag=env.installation)

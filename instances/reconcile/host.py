@@ -26,7 +26,7 @@ def inspect_host() -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     if host.boot_id and host.boot_id != boot:
         after_host_reboot(host)
-    host.boot_id = boot
+    host.boot_id, host.is_draining = boot, False
     host.save()
     sweep()
 

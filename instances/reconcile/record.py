@@ -23,7 +23,7 @@ def record(instance: Instance, seen: Observation) -> None:
     if seen.boot and seen.boot != instance.boot:
         instance.boot, instance.milestones = seen.boot, {}
     instance.started_at = _time(seen.started_at) if seen.started_at else instance.started_at
-    instance.milestones = {**instance.milestones, **seen.milestones}
+    instance.milestones = {**seen.milestones, **instance.milestones}  # a later look may differ by some ms
     instance.limits_note = seen.limits
     _take_note_of_end(instance, seen)
     fresh = instance.observed_at is not None and timezone.now() - instance.observed_at < SEEN_EVERY

@@ -1,7 +1,6 @@
 """The pass every few seconds that makes the queue a mere hint: everything wanted here is converged, everything unknown is reaped."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -62,7 +61,7 @@ def reap(driver: Hypervisor) -> list[UUID]:
 
 def _age(driver: Hypervisor, vm: UUID) -> float:
     paths = driver.paths(vm)
-    times = [os.stat(path).st_mtime for path in (paths.run, paths.state) if path.exists()]
+    times = [path.stat().st_mtime for path in (paths.run, paths.state) if path.exists()]
     return time.time() - max(times, default=0)
 
 

@@ -19,7 +19,9 @@ def used_by(team: Team) -> Usage:
 def check_room(host: Host, instance: Instance) -> None:
     """Raises: Conflict("no_room") when the host can't hold it beside what is wanted to run there."""
     if host.vcpus and instance.vcpus > host.vcpus:
-        raise Conflict(f"The host has {host.vcpus} vCPUs; one instance can't have {instance.vcpus}.", code="no_room", fields={"vcpus": [host.vcpus]})
+        raise Conflict(
+            f"The host has {host.vcpus} vCPUs; one instance can't have {instance.vcpus}.", code="no_room", fields={"vcpus": [host.vcpus]}
+        )
     wanted = Instance.objects.filter(host=host, desired__in=(Desired.RUNNING, Desired.PAUSED)).exclude(pk=instance.pk)
     taken = wanted.aggregate(memory=Sum("memory_mib", default=0))["memory"]
     if host.memory_mib and taken + instance.memory_mib > host.memory_mib:

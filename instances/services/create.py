@@ -68,7 +68,9 @@ class Ports:
             raise Invalid(error.message, code=error.code, fields={"ports": [error.message]}) from error
 
 
-def create(team: Team, name: str, image: Image, spec: InstanceSpec, *, actor: Actor, start: bool = True) -> tuple[Instance, Operation | None]:
+def create(
+    team: Team, name: str, image: Image, spec: InstanceSpec, *, actor: Actor, start: bool = True
+) -> tuple[Instance, Operation | None]:
     """Write an instance down, inside the team's quota and the host's room, and start it.
 
     Raises: NotFound, Forbidden; Invalid; Conflict ("name_taken", "port_busy", "quota", "no_room").
@@ -88,7 +90,9 @@ def create(team: Team, name: str, image: Image, spec: InstanceSpec, *, actor: Ac
         _insert(instance)
         nic = Nic.objects.create(instance=instance)
         networks.set_forwards(nic, ports.maps, host=host, team_id=team.pk, actor=actor)
-        audit.record(actor, "instance.create", kind="instance", target_id=instance.pk, label=name, team_id=team.pk, details={"image": image.name})
+        audit.record(
+            actor, "instance.create", kind="instance", target_id=instance.pk, label=name, team_id=team.pk, details={"image": image.name}
+        )
         operation = _start(instance, actor) if start else None
         power.announce(instance)
     return instance, operation
@@ -123,7 +127,15 @@ def edit(instance: Instance, spec: InstanceSpec, *, actor: Actor, name: str | No
         if ports is not None:
             networks.set_forwards(instance.nics.get(position=0), ports.maps, host=instance.host, team_id=team.pk, actor=actor)
         changed = sorted({*values, *(["name"] if name else [])})
-        audit.record(actor, "instance.edit", kind="instance", target_id=instance.pk, label=instance.name, team_id=team.pk, details={"fields": changed})
+        audit.record(
+            actor,
+            "instance.edit",
+            kind="instance",
+            target_id=instance.pk,
+            label=instance.name,
+            team_id=team.pk,
+            details={"fields": changed},
+        )
         power.announce(instance)
     return instance
 
@@ -192,7 +204,9 @@ def _update(instance: Instance) -> None:
 
 
 def _name_taken(instance: Instance) -> Conflict:
-    return Conflict(f"The team has an instance called {instance.name}. Take another name.", code="name_taken", fields={"name": [instance.name]})
+    return Conflict(
+        f"The team has an instance called {instance.name}. Take another name.", code="name_taken", fields={"name": [instance.name]}
+    )
 
 
 def _lock_host(host: Host) -> Host:

@@ -29,7 +29,14 @@ def read_config(text: str) -> OpsConfig:
 
 
 def create(
-    team: Team, name: str, *, actor: Actor, program: Upload | None, files: Upload | None, program_name: str = "", config: OpsConfig | None = None
+    team: Team,
+    name: str,
+    *,
+    actor: Actor,
+    program: Upload | None,
+    files: Upload | None,
+    program_name: str = "",
+    config: OpsConfig | None = None,
 ) -> tuple[Image, Operation]:
     """Write the image down and let the worker build it.
 
@@ -85,7 +92,9 @@ def _check_uploads(program: Upload | None, files: Upload | None) -> None:
         raise Invalid("There is nothing to run: upload a program, or an archive that holds one.", fields={"program": ["missing"]})
     for upload in (program, files):
         if upload is not None and not upload.is_complete:
-            raise Invalid(f"{upload.filename} is not here yet: {upload.received} of {upload.size} bytes.", fields={"upload": [str(upload.pk)]})
+            raise Invalid(
+                f"{upload.filename} is not here yet: {upload.received} of {upload.size} bytes.", fields={"upload": [str(upload.pk)]}
+            )
 
 
 def _recipe(config: OpsConfig | None, program_name: str) -> Recipe:
@@ -110,5 +119,3 @@ def _plain(value: Any) -> Any:
 def notes_of(config: OpsConfig) -> list[dict[str, str]]:
     """What happens to the fields that the panel does not act on."""
     return [{"field": note.field, "note": note.note} for note in config.notes]
-
-

@@ -32,7 +32,9 @@ def begin(team: Team, filename: str, size: int, *, actor: Actor) -> Upload:
         raise TooLarge(f"{filename} has {size} bytes; at most {MAX_SIZE} are taken.")
     with transaction.atomic():
         upload = Upload.objects.create(team=team, filename=filename[:200], size=size, created_by_id=actor.user_id)
-        audit.record(actor, "upload.create", kind="upload", target_id=upload.pk, label=upload.filename, team_id=team.pk, details={"size": size})
+        audit.record(
+            actor, "upload.create", kind="upload", target_id=upload.pk, label=upload.filename, team_id=team.pk, details={"size": size}
+        )
     return upload
 
 

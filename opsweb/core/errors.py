@@ -1,4 +1,4 @@
-"""Refusals: a stable code for programs, a sentence for people, an HTTP status. Raised by services, turned into answers once at each door."""
+"""Refusals: a stable code for programs, a sentence for people, an HTTP status. Raised by services, turned into answers at the doors."""
 
 from collections.abc import Mapping, Sequence
 

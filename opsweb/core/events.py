@@ -6,6 +6,7 @@ from functools import partial
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
+from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,6 @@ async def send(what: str, team_id: int) -> None:
     try:
         for group in (team_group(team_id), EVERYTHING):
             await layer.group_send(group, message)
-    except (ConnectionError, OSError) as error:
+    except (RedisError, OSError) as error:
         # A browser refreshes everything when its socket comes back, so a lost event is not an error.
         log.warning("event %s not sent: %s", what, error)

@@ -25,7 +25,9 @@ POLICY = "; ".join(
     )
 )
 # The admin's own scripts (unfold, Alpine) evaluate expressions; only superusers ever load it.
-ADMIN_POLICY = POLICY.replace("default-src 'self'", "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'")
+ADMIN_POLICY = POLICY.replace(
+    "default-src 'self'", "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'"
+)
 
 
 def request_id(get_response: Handler) -> Handler:

@@ -18,6 +18,7 @@ class Host(models.Model):
     accelerator_note = models.CharField(max_length=500, blank=True)
     limits_note = models.CharField(max_length=500, blank=True, help_text="Why cgroup limits do not hold here; empty where they do.")
     boot_id = models.CharField(max_length=36, blank=True, editable=False)
+    is_draining = models.BooleanField(default=False, help_text="Nothing is to run here until the next worker comes up.")
     schedulable = models.BooleanField(default=True)
     worker_seen_at = models.DateTimeField(null=True, blank=True)
     watcher_seen_at = models.DateTimeField(null=True, blank=True)

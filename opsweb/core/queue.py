@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import current_app
 from django.db import transaction
+from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
@@ -19,5 +20,5 @@ def _send(task: str, queue: str, args: tuple[str, ...], countdown: float | None)
     options: dict[str, Any] = {"queue": queue, "countdown": countdown, "ignore_result": True}
     try:
         current_app.send_task(task, args=args, **options)
-    except current_app.connection_for_write().recoverable_connection_errors as error:
+    except (OperationalError, OSError) as error:
         log.warning("%s%s not queued, the sweep will do it: %s", task, args, error)

@@ -15,9 +15,7 @@ TOKEN_PREFIX = "ow_"  # noqa: S105  # the public start of every token, so that s
 SEEN_EVERY = timedelta(minutes=1)  # a token's last use is kept to the minute: no write for each request
 
 
-def actor_for(
-    user: User, *, scopes: frozenset[str] = Scope.ALL, via: str = "browser", request_id: str = "", address: str = ""
-) -> Actor:
+def actor_for(user: User, *, scopes: frozenset[str] = Scope.ALL, via: str = "browser", request_id: str = "", address: str = "") -> Actor:
     """The actor of a signed-in user. One query."""
     roles = {team: Role[role.upper()] for team, role in Membership.objects.filter(user=user).values_list("team_id", "role")}
     return Actor(user.pk, user.get_username(), user.is_superuser, roles, scopes, via, request_id, address)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from redis.exceptions import RedisError
 
 from opsweb.core.access import Actor
 from opsweb.core.errors import Refusal
@@ -28,7 +29,7 @@ class EventsConsumer(AsyncJsonWebsocketConsumer):
         if hasattr(self, "checking"):
             self.checking.cancel()
         for group in self.joined:
-            with suppress(ConnectionError, OSError):
+            with suppress(RedisError, OSError):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:

@@ -59,7 +59,15 @@ def add_member(team: Team, user: User, role: str, *, actor: Actor) -> Membership
     """Give `user` the role in `team`, in place of the one they had."""
     with transaction.atomic():
         member, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
-        audit.record(actor, "team.member", kind="team", target_id=team.pk, label=team.name, team_id=team.pk, details={"user": user.username, "role": role})
+        audit.record(
+            actor,
+            "team.member",
+            kind="team",
+            target_id=team.pk,
+            label=team.name,
+            team_id=team.pk,
+            details={"user": user.username, "role": role},
+        )
     return member
 
 

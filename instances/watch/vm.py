@@ -1,0 +1,225 @@
+"""Watches one VM: its console log to redis, its monitor's events to the worker, input to its serial port. Used by watch.watcher."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from qemu.qmp import QMPClient, QMPError
+from redis.exceptions import RedisError
+
+from instances import console
+from instances.console import Chunk, Window
+from instances.hypervisor.base import Hypervisor, RunPaths
+from instances.redis_client import redis
+from instances.watch.inotify import IN_MODIFY, Inotify
+from instances.watch.log import ConsoleLog, bound_status_log
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 64 * 1024
+EVENTS = {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "GUEST_CRASHLOADED"}
+CONNECT_SECONDS = 5.0
+FAKE_TICK_SECONDS = 0.25  # the fake host's clock moves on when somebody looks
+
+Hint = Callable[[UUID], None]
+FirstByte = Callable[[UUID], Awaitable[None]]
+
+
+class VmWatch:
+    """One VM, from its first log to its last. `hint` tells the worker to look; `first_byte` is told once for each boot."""
+
+    def __init__(self, vm: UUID, driver: Hypervisor, inotify: Inotify, *, keep: int, hint: Hint, first_byte: FirstByte) -> None:
+        self.vm, self.paths = vm, driver.paths(vm)
+        self._driver, self._inotify, self._hint, self._first_byte = driver, inotify, hint, first_byte
+        self._log = ConsoleLog(self.paths.console_log, keep)
+        self._grown = asyncio.Event()
+        self._grown.set()
+        self._link = Link(vm, self.paths, hint) if driver.has_sockets else FakeLink(vm, driver, hint)
+        self._watches = [inotify.watch(self.paths.console_log, IN_MODIFY, self._grown.set)]
+        if self.paths.status_log.exists():
+            self._watches.append(inotify.watch(self.paths.status_log, IN_MODIFY, self._status_grown))
+        self._task = asyncio.create_task(self._feed())
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the VM was erased, or its watching failed."""
+        return self._log.is_gone or self._task.done()
+
+    async def close(self) -> None:
+        """Stop watching; forget the stream when the VM was erased."""
+        self._task.cancel()
+        await self._link.close()
+        for number in self._watches:
+            self._inotify.forget(number)
+        if self._log.is_gone:
+            await redis().delete(console.stream_key(self.vm))
+        self._log.close()
+
+    def look(self) -> None:
+        """The VM may have been started: connect to its sockets if they are there."""
+        self._link.look()
+
+    def read(self, start: int, end: int) -> tuple[Window, Chunk]:
+        """Bytes of the log for a viewer that is further back than redis."""
+        limit = min(max(end - start, 0), console.RANGE_BYTES)
+        return self._log.window, self._log.read(start, limit) if limit else Chunk(start, b"")
+
+    def type_in(self, data: bytes) -> None:
+        """Input for the guest; dropped when nothing listens."""
+        self._link.type_in(data)
+
+    def _status_grown(self) -> None:
+        bound_status_log(self.paths.status_log)
+        self._hint(self.vm)
+
+    async def _feed(self) -> None:
+        """Feed the stream where it ended; redis away: wait and go on, the log keeps everything."""
+        position: int | None = None
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            try:
+                if position is None:
+                    position = await self._where_it_ended()
+                position = await self._feed_from(position)
+            except (RedisError, OSError) as error:
+                log.warning("console of %s waits for redis: %s", self.vm, error)
+                position = None
+                await asyncio.sleep(1)
+                self._grown.set()
+
+    async def _where_it_ended(self) -> int:
+        fed = await console.last_offset(redis(), self.vm)
+        window = self._log.window
+        oldest_useful = window.end - console.CHUNK * console.KEPT_ENTRIES
+        return max(window.start, fed if fed is not None and fed <= window.end else oldest_useful, 0)
+
+    async def _feed_from(self, position: int) -> int:
+        while chunk := self._next(position):
+            await console.append(redis(), self.vm, chunk)
+            position = chunk.end
+            self._log.trim()
+            await self._first_byte(self.vm)
+        return position
+
+    def _next(self, position: int) -> Chunk | None:
+        chunk = self._log.read(position, READ_BYTES)
+        return chunk if chunk.data else None
+
+
+class Link:
+    """The two sockets of a running QEMU: monitor events in, console input out. The serial socket is always drained, or the guest stalls."""
+
+    def __init__(self, vm: UUID, paths: RunPaths, hint: Hint) -> None:
+        self._vm, self._paths, self._hint = vm, paths, hint
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._serial: asyncio.WriteTransport | None = None
+        self.look()
+
+    def look(self) -> None:
+        """Connect what is not connected."""
+        for name, run in (("monitor", self._follow_monitor), ("serial", self._drain_serial)):
+            if name not in self._tasks or self._tasks[name].done():
+                self._tasks[name] = asyncio.create_task(run())
+
+    async def close(self) -> None:
+        """End both connections."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def type_in(self, data: bytes) -> None:
+        """Write to the guest's serial port."""
+        if self._serial is not None and not self._serial.is_closing():
+            self._serial.write(data)
+
+    async def _follow_monitor(self) -> None:
+        client = QMPClient(f"watch-{self._vm}")
+        try:
+            with client.listener(EVENTS) as events:
+                await asyncio.wait_for(client.connect(str(self._paths.watch)), CONNECT_SECONDS)
+                ended = asyncio.create_task(_until_ended(client))
+                try:
+                    await self._pass_on(events, ended)
+                finally:
+                    ended.cancel()
+        except (QMPError, OSError, TimeoutError):
+            return  # not there yet, or gone: the next look connects again
+        finally:
+            with suppress(QMPError, OSError, EOFError, asyncio.CancelledError):
+                await client.disconnect()
+        self._hint(self._vm)
+
+    async def _pass_on(self, events: "asyncio.Queue[object]", ended: "asyncio.Task[None]") -> None:
+        """Each event is a hint; a listener falls silent when QEMU ends, so that is waited for as well."""
+        while not ended.done():
+            event = asyncio.create_task(events.get())
+            await asyncio.wait({event, ended}, return_when=asyncio.FIRST_COMPLETED)
+            event.cancel()
+            self._hint(self._vm)
+
+    async def _drain_serial(self) -> None:
+        loop = asyncio.get_running_loop()
+        closed = loop.create_future()
+        try:
+            transport, _ = await loop.create_unix_connection(lambda: _Drain(closed), str(self._paths.serial))
+        except OSError:
+            return
+        self._serial = transport
+        try:
+            await closed
+        finally:
+            transport.close()
+
+
+async def _until_ended(client: QMPClient) -> None:
+    while client.runstate.name == "RUNNING":
+        await client.runstate_changed()
+
+
+class _Drain(asyncio.Protocol):
+    """Throws away what it reads: the log has it."""
+
+    def __init__(self, closed: "asyncio.Future[None]") -> None:
+        self._closed = closed
+
+    def data_received(self, data: bytes) -> None:
+        """Console output, on its way through the log already."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """QEMU has ended or closed the port."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+
+class FakeLink:
+    """The same for the fake host, which moves on when it is looked at and has a file for what is typed."""
+
+    def __init__(self, vm: UUID, driver: Hypervisor, hint: Hint) -> None:
+        self._vm, self._driver, self._hint = vm, driver, hint
+        self._typed: Path = driver.paths(vm).typed
+        self._task = asyncio.create_task(self._tick())
+
+    def look(self) -> None:
+        """It ticks anyway."""
+
+    async def close(self) -> None:
+        """Stop ticking."""
+        self._task.cancel()
+
+    def type_in(self, data: bytes) -> None:
+        """Append to the file."""
+        with suppress(OSError), self._typed.open("ab") as file:
+            file.write(data)
+
+    async def _tick(self) -> None:
+        before = None
+        while True:
+            seen = self._driver.observe(self._vm)
+            if before is not None and seen != before:
+                self._hint(self._vm)
+            before = seen
+            await asyncio.sleep(FAKE_TICK_SECONDS)

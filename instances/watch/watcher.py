@@ -1,0 +1,157 @@
+"""The watcher's main loop: finds this host's VMs, hears what the web asks, sends hints to the worker, shows that it is alive."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from instances import console
+from instances.hypervisor.base import Hypervisor
+from instances.models import Instance
+from instances.reconcile.drivers import hypervisor
+from instances.redis_client import redis
+from instances.watch.inotify import IN_CREATE, IN_MOVED_TO, Inotify
+from instances.watch.vm import VmWatch
+from opsweb.core import events
+from opsweb.core.models import Host
+from opsweb.core.queue import enqueue
+from opsweb.environment import env
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0  # the slowest that a new VM is found, should its message be lost
+HEARTBEAT_SECONDS = 10.0
+HINT_SECONDS = 0.2  # the least time between two hints about one VM: a guest can't flood the worker
+RETRY_SECONDS = 1.0
+ANSWER_KEPT_SECONDS = 10
+
+
+class Watcher:
+    """One host's watcher."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._driver: Hypervisor = hypervisor()
+        self._vms: dict[UUID, VmWatch] = {}
+        self._hinted: dict[UUID, float] = {}
+        self._pending: set[UUID] = set()
+        self._told: set[UUID] = set()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._inotify = Inotify()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._find())
+            group.create_task(self._hear())
+            group.create_task(self._beat())
+
+    async def _find(self) -> None:
+        """Watch new VMs, let go of erased ones."""
+        grown = asyncio.Event()
+        with suppress(OSError):  # not there before the first VM
+            self._inotify.watch(env.state_dir / "vm", IN_CREATE | IN_MOVED_TO, grown.set)
+        while True:
+            await self._look()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(grown.wait(), LOOK_SECONDS)
+            grown.clear()
+
+    async def _look(self) -> None:
+        for vm in [vm for vm, watch in self._vms.items() if watch.is_gone]:
+            await self._vms.pop(vm).close()
+            self._told.discard(vm)
+        for vm in self._driver.list():
+            if vm in self._vms:
+                self._vms[vm].look()
+                continue
+            with suppress(OSError):  # its log is not there yet: it will be at the next look
+                self._vms[vm] = VmWatch(
+                    vm, self._driver, self._inotify, keep=env.console_keep_bytes, hint=self._hint, first_byte=self._first_byte
+                )
+
+    async def _hear(self) -> None:
+        """Input, questions and "look" from the web and the worker. What comes while redis is away is lost, and that is meant."""
+        while True:
+            try:
+                async with redis().pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(console.watcher_channel(self._host))
+                    async for message in channel.listen():
+                        await self._take(json.loads(message["data"]))
+            except (RedisError, OSError) as error:
+                log.warning("redis is away: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        vm = UUID(message["instance"])
+        if message["type"] == "look":  # a new boot
+            self._told.discard(vm)
+            await self._look()
+            return
+        watch = self._vms.get(vm)
+        if message["type"] == "range":
+            await self._answer(watch, message)
+        elif watch is not None and time.time() - message["at"] <= console.INPUT_SECONDS:
+            watch.type_in(message["data"].encode())
+
+    async def _answer(self, watch: VmWatch | None, message: dict[str, Any]) -> None:
+        """Of a VM that has no log yet, an empty window."""
+        window, chunk = watch.read(message["from"], message["to"]) if watch else (console.Window(0, 0), console.Chunk(0, b""))
+        async with redis().pipeline(transaction=False) as pipe:
+            pipe.lpush(message["reply"], console.encode_answer(window, chunk))
+            pipe.expire(message["reply"], ANSWER_KEPT_SECONDS)
+            await pipe.execute()
+
+    async def _beat(self) -> None:
+        while True:
+            with suppress(DatabaseError):
+                await database_sync_to_async(self._show_alive)()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    def _show_alive(self) -> None:
+        Host.objects.filter(name=self._host).update(watcher_seen_at=timezone.now())
+
+    def _hint(self, vm: UUID) -> None:
+        """Tell the worker to look at `vm`: at once, then at most every HINT_SECONDS."""
+        if vm in self._pending:
+            return
+        self._pending.add(vm)
+        wait = max(0.0, self._hinted.get(vm, 0.0) + HINT_SECONDS - time.monotonic())
+        self._spawn(self._send_hint(vm, wait))
+
+    async def _send_hint(self, vm: UUID, wait: float) -> None:
+        await asyncio.sleep(wait)
+        self._pending.discard(vm)
+        self._hinted[vm] = time.monotonic()
+        await asyncio.to_thread(enqueue, "instances.converge", f"host.{self._host}", str(vm))
+
+    async def _first_byte(self, vm: UUID) -> None:
+        if vm not in self._told:
+            self._told.add(vm)
+            self._spawn(self._write_first_byte(vm))
+
+    async def _write_first_byte(self, vm: UUID) -> None:
+        with suppress(DatabaseError):
+            team = await database_sync_to_async(self._mark_first_byte)(vm)
+            if team is not None:
+                await events.send(f"instance:{vm}", team)
+
+    @staticmethod
+    def _mark_first_byte(vm: UUID) -> int | None:
+        if not Instance.objects.filter(pk=vm, first_byte_at=None).update(first_byte_at=timezone.now()):
+            return None
+        return Instance.objects.values_list("team_id", flat=True).filter(pk=vm).first()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
