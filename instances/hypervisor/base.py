@@ -84,8 +84,12 @@ class Exit:
 class Observation:
     """One look at one VM.
 
+    `pid` of a stopped or crashed one: QEMU is still there, holding the facts, the memory and the forwarded ports of a guest that has
+    ended (so that no crash of ours can lose how it ended). Call kill() to lay it to rest; `exit` stays the same.
+
     `milestones` maps a name to seconds since the epoch: "qemu" (the QMP greeting), "first_byte" (of console output), "program"
-    (the guest's init started it), "port:tcp:8080" (a watched port listens inside the guest). Unknown ones are left out.
+    (the guest's init started it), "port:tcp:8080" (a watched port listens inside the guest). Unknown ones are left out. Between two looks
+    at one boot the guest's own ones may move by some ms: keep what was seen first.
     """
 
     power: Power
@@ -102,7 +106,7 @@ class RunPaths:
     """Where one VM's files lie under the run and state directories. Paths of sockets stay under 107 bytes."""
 
     run: Path  # <run dir>/vm/<uuid>: sockets, record of the last start
-    state: Path  # <state dir>/vm/<uuid>: console.log, status.log, stderr.log
+    state: Path  # <state dir>/vm/<uuid>: console.log, status.log, stderr.log (root:opsweb, written by group for punching out old bytes)
 
     @property
     def control(self) -> Path:
@@ -129,11 +133,21 @@ class RunPaths:
         """What the guest's init says on the second serial port, of the last boot only."""
         return self.state / "status.log"
 
+    @property
+    def stderr_log(self) -> Path:
+        """What QEMU itself had to say, of the last boot only."""
+        return self.state / "stderr.log"
+
+    @property
+    def typed(self) -> Path:
+        """Of a fake VM only: bytes appended here are what a person typed on its console."""
+        return self.run / "typed"
+
 
 class DriverError(Exception):
     """A driver could not do what it was asked; the sentence is for the person who asked.
 
-    `code` is stable and for programs: "start_failed", "not_running", "no_such_vm", "timeout", "unsupported".
+    `code` is stable and for programs: "start_failed", "not_running", "port_busy", "timeout", "unsupported".
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -143,7 +157,16 @@ class DriverError(Exception):
 
 
 class Hypervisor(Protocol):
-    """What the reconciler may ask of a host. Each call is idempotent, bounded in time and safe after a crash of the caller."""
+    """What the reconciler may ask of a host. Each call is idempotent, bounded in time and safe after a crash of the caller.
+
+    Calls that change something are made under lock(); observe() and list() need none.
+    """
+
+    has_sockets: bool
+    """True: a running VM listens on RunPaths.watch and .serial, and who connects to a serial socket must always drain it.
+
+    False (the fake): nothing listens; its clock and console move on with each observe(), and RunPaths.typed takes what is typed.
+    """
 
     def paths(self, vm: UUID) -> RunPaths:
         """Where the files of `vm` are or would be."""
@@ -155,19 +178,22 @@ class Hypervisor(Protocol):
         """
 
     def list(self) -> list[UUID]:
-        """Every VM that has anything on this host, running or not."""
+        """Every VM that has anything on this host, running or not: a directory, or a process of this installation."""
 
     def observe(self, vm: UUID) -> Observation:
-        """Look; change nothing."""
+        """Look; change nothing. Raises: DriverError("timeout") when QEMU is there and does not answer."""
 
     def start(self, machine: Machine) -> Observation:
-        """Run it. Already running or paused: nothing happens. Returns once QMP greets.
+        """Run it. Already running or paused: nothing happens; an ended one is laid to rest first. Returns once QMP greets.
 
         Raises: DriverError("start_failed") with QEMU's own sentence; nothing of the try is left running then.
         """
 
     def powerdown(self, vm: UUID) -> None:
-        """Ask the guest to end (ACPI). Does not wait. Of a stopped one: nothing. Raises: DriverError("not_running") when paused."""
+        """Ask the guest to end (ACPI). Does not wait. Of a stopped or absent one: nothing.
+
+        Raises: DriverError("not_running") when paused.
+        """
 
     def kill(self, vm: UUID) -> None:
         """End the process now and wait until it is gone. Of a stopped or absent one: nothing."""
@@ -182,7 +208,10 @@ class Hypervisor(Protocol):
         """Hard reset of the running machine; the process stays. Raises: DriverError("not_running")."""
 
     def set_forwards(self, vm: UUID, nic: int, forwards: tuple[Forward, ...]) -> None:
-        """Make the forwards of the running VM's NIC number `nic` exactly these. Raises: DriverError("not_running")."""
+        """Make the forwards of NIC number `nic` of the running or paused VM exactly these.
+
+        Raises: DriverError("not_running"), DriverError("port_busy") naming the port; those that could be made stay.
+        """
 
     def erase(self, vm: UUID) -> None:
         """Kill it and remove everything of it, console log included. Of an absent one: nothing."""

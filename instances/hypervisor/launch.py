@@ -1,0 +1,179 @@
+"""Starting one QEMU process: its sockets, logs, memfds and the spawn itself, for `qemu`. Nothing here looks at other VMs."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .argv import Descriptors
+from .base import DriverError, Machine, RunPaths
+
+DEVICE_KVM = Path("/dev/kvm")
+MAX_SOCKET_PATH = 107  # bytes, unix(7)
+LAST_WORDS = 4096  # bytes of stderr that are looked at
+
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Everything that QEMU inherits; closed on our side once it runs."""
+
+    fds: Descriptors
+    stderr: int
+
+    @property
+    def inherited(self) -> list[int]:
+        """The descriptors to keep open across exec."""
+        return [fd for fd in vars(self.fds).values() if fd is not None]
+
+
+def make_directory(path: Path, group: int) -> None:
+    """A directory of root's that the panel's group may enter and no VM can."""
+    path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    os.chown(path, -1, group)
+    path.chmod(0o750)
+
+
+@contextmanager
+def opened(machine: Machine, paths: RunPaths, group: int) -> Iterator[Opened]:
+    """Open all that the machine's QEMU needs; the sockets' files stay, for the one who then starts it.
+
+    Raises: OSError (a missing kernel, no space …).
+    """
+    with ExitStack() as stack:
+
+        def keep(fd: int) -> int:
+            stack.callback(os.close, fd)
+            return fd
+
+        fds = Descriptors(
+            control=keep(listen(paths.control, 0o600, 0)),
+            watch=keep(listen(paths.watch, 0o660, group)),
+            serial=keep(listen(paths.serial, 0o660, group)),
+            console_log=keep(open_log(paths.console_log, 0o660, group)),
+            status_log=keep(open_log(paths.status_log, 0o660, group)),
+            kernel=keep(memfd("kernel", (machine.kernel,))),
+            initrd=keep(memfd("initrd", machine.initrd)) if machine.initrd else None,
+        )
+        yield Opened(fds, keep(open_log(paths.stderr_log, 0o640, group)))
+
+
+def release_kernel(fd: int) -> None:
+    """Give back the memory of a kernel's memfd: QEMU reads it once. (An initrd's it maps, and reads again at each reset.)"""
+    os.ftruncate(fd, 0)
+
+
+def listen(path: Path, mode: int, group: int) -> int:
+    """A listening unix socket at `path`, whatever was there before. Nobody else can connect before owner and mode are right."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(os.fspath(path))
+        os.chown(path, -1, group)
+        path.chmod(mode)
+        listener.listen(16)
+        return listener.detach()
+
+
+def open_log(path: Path, mode: int, group: int) -> int:
+    """The log at `path`, for appending; a symbolic link is refused (SEC-A8)."""
+    fd = os.open(path, _LOG, mode)
+    os.fchown(fd, -1, group)
+    os.fchmod(fd, mode)
+    return fd
+
+
+def memfd(name: str, parts: tuple[Path | bytes, ...]) -> int:
+    """The parts one after the other in anonymous memory, each padded to 4 bytes as concatenated cpio archives must be."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    try:
+        for part in parts:
+            size = _write(fd, part) if isinstance(part, bytes) else _copy(fd, part)
+            _write(fd, b"\0" * (-size % 4))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def spawn(machine: Machine, argv: list[str], files: Opened) -> subprocess.Popen[bytes]:
+    """Run `argv` as the machine's own user, in a session of its own, with the opened files and nothing else.
+
+    `argv[0]` is the name it goes by; the program is found by the last part of it. Not -daemonize and -runas: they contradict the
+    sandbox. Raises: DriverError("start_failed").
+    """
+    if machine.uid < 1:
+        raise DriverError("start_failed", "A VM cannot run as root: its uid must be at least 1.")
+    binary = Path(argv[0]).name
+    program = shutil.which(binary, path=_SEARCH_PATH)
+    if program is None:
+        raise DriverError("start_failed", f"{binary} is not installed on this host.")
+    os.ftruncate(files.fds.status_log, 0)
+    os.ftruncate(files.stderr, 0)
+    child = subprocess.Popen(
+        argv, executable=program, stdin=subprocess.DEVNULL, stdout=files.stderr, stderr=files.stderr, pass_fds=files.inherited,
+        user=machine.uid, group=machine.uid, extra_groups=groups(machine.accelerator), umask=0o077, cwd="/", env={}, start_new_session=True,
+    )  # fmt: skip
+    _children[child.pid] = child
+    return child
+
+
+def groups(accelerator: str) -> list[int]:
+    """The groups a VM is in beside its own: with KVM the one that opens /dev/kvm (never root's), else none."""
+    group = DEVICE_KVM.stat().st_gid if accelerator == "kvm" and DEVICE_KVM.exists() else 0
+    return [group] if group else []
+
+
+def reap() -> None:
+    """Take the exit status of every QEMU that this process started and that has ended, so that no zombie stays."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            _children.pop(pid, None)
+
+
+def last_words(child: subprocess.Popen[bytes], binary: str, stderr_log: Path) -> str:
+    """Why a QEMU that did not get as far as its greeting ended, in its own words where it had some."""
+    try:
+        code = child.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        return "QEMU did not greet in time."
+    lines = [line for line in stderr_tail(stderr_log).splitlines() if line.strip()]
+    if lines:
+        return lines[-1].removeprefix(f"{binary}: ")
+    return f"QEMU was ended by {signal.Signals(-code).name}." if code < 0 else f"QEMU ended with code {code} and said nothing."
+
+
+def stderr_tail(path: Path) -> str:
+    """The end of what QEMU wrote to its stderr; "" when it wrote nothing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_WORDS))
+            return file.read(LAST_WORDS).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _copy(fd: int, path: Path) -> int:
+    with path.open("rb") as source:
+        size = os.fstat(source.fileno()).st_size
+        done = 0
+        while done < size:
+            sent = os.sendfile(fd, source.fileno(), done, size - done)
+            if not sent:
+                raise OSError(f"{path} became shorter while it was read")
+            done += sent
+    return size
+
+
+def _write(fd: int, data: bytes) -> int:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    return len(data)
