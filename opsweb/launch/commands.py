@@ -1,0 +1,170 @@
+"""The commands that change the panel: up, restart, down, clean-host, develop. Called by `python3 -m opsweb.launch`."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from opsweb.launch import accounts, client, health, host, manage, packages, supervisor, vendor, venv
+from opsweb.launch.errors import LaunchError
+from opsweb.launch.panel import Panel
+from opsweb.launch.placing import Placed
+from opsweb.launch.running import Launch, is_current, last_placed, launch_of, need_state, place, prepare, start, stop_parts
+from opsweb.launch.say import say, step
+
+READY_SECONDS = 120  # a first start probes the accelerator by booting a guest
+STOP_VMS_SECONDS = 120
+
+
+def up(panel: Panel, environ: Mapping[str, str]) -> int:
+    """Install what is missing, migrate, start, wait until everything is ready, say where it is."""
+    with step("packages"):
+        packages.ensure(packages.needed(panel.driver, own_redis=panel.own_redis))
+    if panel.driver == "real":
+        host.check_qemu()
+    launch = Launch(panel, environ, accounts.ensure() if os.geteuid() == 0 else None)
+    prepare(launch)
+    placed, mark = place(launch)
+    unchanged = is_current(launch, placed, mark)
+    if not unchanged:
+        stop_parts(launch, placed)
+        _check_port_free(panel)
+        with step("database"):
+            manage.run(panel, placed, launch.account, "migrate", "--no-input", "--verbosity", "0")
+        first = _first_start(launch, placed)
+        start(launch, placed, mark)
+    else:
+        first = _first_start(launch, placed)
+    _wait_ready(panel)
+    _greet(launch, first)
+    return 0
+
+
+def restart(panel: Panel, environ: Mapping[str, str]) -> int:
+    """End and start the panel's parts, with the settings as they are now; no VM is touched."""
+    launch = launch_of(panel, environ)
+    need_state(panel)
+    prepare(launch)
+    placed, mark = place(launch)
+    with step("stop the parts"):
+        stop_parts(launch, placed)
+    manage.run(panel, placed, launch.account, "migrate", "--no-input", "--verbosity", "0")
+    start(launch, placed, mark)
+    _wait_ready(panel)
+    say(f"opsweb is ready again: {panel.url}")
+    return 0
+
+
+def down(panel: Panel, environ: Mapping[str, str]) -> int:
+    """Ask every VM to end, force those that don't, end the panel; what ran comes back with `make up`."""
+    launch = launch_of(panel, environ)
+    if supervisor.running(panel) is None:
+        say("not running" if not stop_parts(launch, last_placed(launch)) else "ended what a killed supervisord had left")
+        return 0
+    placed = last_placed(launch)
+    with step("stop the VMs"):
+        said = manage.run(panel, placed, launch.account, "stop_all", "--timeout", str(STOP_VMS_SECONDS), seconds=STOP_VMS_SECONDS + 60)
+    for line in said.splitlines():
+        say(line)
+    with step("stop the parts"):
+        stop_parts(launch, placed)
+    say("opsweb is down; `make up` brings back what ran.")
+    return 0
+
+
+def clean_host(panel: Panel, environ: Mapping[str, str]) -> int:
+    """Take everything of this panel off the host, its data included; installed packages and the clone stay."""
+    if not panel.remembered.exists():
+        say(f"nothing of a panel in {panel.state}")
+        return 0
+    _confirm(panel, environ)
+    launch = launch_of(panel, environ)
+    placed = last_placed(launch)
+    if supervisor.running(panel) is not None:
+        down(panel, environ)
+    stop_parts(launch, placed)
+    if panel.driver == "real" and placed.python.exists():
+        manage.run(panel, placed, manage.root(), "clean_host")
+    if client.remove(accounts.caller(environ), panel.url):
+        say("Removed ~/.config/opsweb/cli.toml.")
+    for directory in (panel.run, panel.state):
+        shutil.rmtree(directory)
+        say(f"Removed {directory}.")
+    if os.geteuid() == 0 and (said := accounts.remove()):
+        say(said)
+    return 0
+
+
+def _first_start(launch: Launch, placed: Placed) -> dict[str, str | None]:
+    wants_token = client.url_of(accounts.caller(launch.environ)) == ""
+    with step("first start"):
+        return manage.first_start(launch.panel, placed, launch.account, token=wants_token)
+
+
+def _check_port_free(panel: Panel) -> None:
+    family = socket.AF_INET6 if ":" in panel.bind else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((panel.bind, panel.port))
+        except OSError as error:
+            raise LaunchError("port", f"{panel.bind} port {panel.port}: {error.strerror}. Another one: OPSWEB_PORT=… make up") from None
+
+
+def _wait_ready(panel: Panel) -> None:
+    with step("ready"):
+        late = health.wait(panel, READY_SECONDS, say)
+    if late:
+        raise LaunchError("not_ready", f"Not ready after {READY_SECONDS} s: {'; '.join(late)}. `make logs` shows why; it goes on trying.")
+
+
+def _greet(launch: Launch, first: Mapping[str, str | None]) -> None:
+    panel, who = launch.panel, accounts.caller(launch.environ)
+    say(f"\nopsweb is ready: {panel.url}")
+    say(f"  admin     {first['admin']}")
+    if first.get("password"):
+        say(f"  password  {first['password']}   (once; the first sign-in asks for another)")
+    say(f"  logs      {panel.log}   (make logs)")
+    if token := first.get("token"):
+        client.write(who, panel.url, token)
+    named = client.url_of(who)
+    if named == panel.url:
+        say(f"  command   {venv.directory(panel.clone) / 'bin/opsweb'}   (signed in by {client.path(who)})")
+    else:
+        say(f"  command   {client.path(who)} is for {named}: set OPSWEB_URL and OPSWEB_TOKEN for this panel")
+
+
+def _confirm(panel: Panel, environ: Mapping[str, str]) -> None:
+    if environ.get("CONFIRM") == "yes":
+        return
+    question = f"This removes the panel in {panel.state} with all its instances, images and users. Type yes to go on: "
+    if not sys.stdin.isatty() or input(question).strip() != "yes":
+        raise LaunchError("not_confirmed", "Nothing was removed. Without a terminal: make clean-host CONFIRM=yes")
+
+
+def develop(clone: Path) -> int:
+    """What tests and linters need: packages, both lock files, front-end files."""
+    _packages_for_tests(clone)
+    with step("environment"):
+        venv.ensure(clone, (venv.PANEL_LOCK, venv.TESTS_LOCK))
+    with step("front-end files"):
+        vendor.ensure(clone, modules=True)
+    return 0
+
+
+def test_packages() -> int:
+    """Install what `make test` needs of Debian's; root only."""
+    packages.ensure((*packages.needed("real", own_redis=True), *packages.TESTS))
+    return 0
+
+
+def _packages_for_tests(clone: Path) -> None:
+    wanted = (*packages.needed("real", own_redis=True), *packages.TESTS)
+    with step("packages"):
+        if packages.missing(wanted) and os.geteuid() != 0 and shutil.which("sudo"):
+            subprocess.run(["sudo", "/usr/bin/python3", "-B", "-m", "opsweb.launch", "test-packages"], cwd=clone, check=True)
+        else:
+            packages.ensure(wanted)

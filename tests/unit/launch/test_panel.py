@@ -1,0 +1,99 @@
+"""Settings: what is remembered, what wins, what is refused, and that two panels share nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from opsweb.environment import Environment
+from opsweb.launch import panel
+from opsweb.launch.errors import LaunchError
+from opsweb.launch.host import directories
+
+
+def found(tmp_path: Path, **environ: str) -> panel.Panel:
+    environ = {"OPSWEB_STATE_DIR": str(tmp_path / "state"), "OPSWEB_RUN_DIR": "/tmp/ow-test", **environ}
+    return panel.find(tmp_path, environ, root=True, starting=True)
+
+
+def test_defaults_of_root_and_of_a_plain_user(tmp_path: Path) -> None:
+    root = panel.find(tmp_path, {}, root=True, starting=True)
+    assert (str(root.state), str(root.run), root.port, root.url) == ("/var/lib/opsweb", "/run/opsweb", 8000, "http://localhost:8000")
+    environ = {"OPSWEB_DRIVER": "fake", "HOME": str(tmp_path)}
+    own = panel.find(tmp_path, environ, root=False, starting=True)
+    assert (own.state, str(own.run)) == (tmp_path / ".local/state/opsweb", f"/tmp/opsweb-{os.getuid()}")
+
+
+def test_a_variable_set_now_beats_the_remembered_one() -> None:
+    remembered = {"OPSWEB_PORT": "8001", "OPSWEB_ACCEL": "tcg"}
+    assert panel.merge(remembered, {"OPSWEB_PORT": "8002", "HOME": "/root"}) == {"OPSWEB_PORT": "8002", "OPSWEB_ACCEL": "tcg"}
+
+
+def test_a_variable_set_empty_goes_back_to_its_default() -> None:
+    assert panel.merge({"OPSWEB_ACCEL": "tcg"}, {"OPSWEB_ACCEL": ""}) == {}
+
+
+def test_what_is_remembered_reads_back() -> None:
+    given = {"OPSWEB_PORT": "8001", "DATABASE_URL": "postgres://u:p=%40@/opsweb?a=b c"}
+    assert panel.parse(panel.render(given)) == given
+
+
+def test_the_settings_of_the_last_up_hold_without_being_said_again(tmp_path: Path) -> None:
+    first = found(tmp_path, OPSWEB_PORT="8123")
+    first.state.mkdir()
+    first.remembered.write_text(panel.render(first.given))
+    assert found(tmp_path).port == 8123
+    assert found(tmp_path, OPSWEB_PORT="").port == 8000
+
+
+def test_a_users_fake_panel_is_found_without_naming_the_driver_again(tmp_path: Path) -> None:
+    state = tmp_path / ".local/state/opsweb"
+    state.mkdir(parents=True)
+    (state / "panel.env").write_text("OPSWEB_DRIVER=fake\n")
+    environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)[:30]}
+    assert panel.find(tmp_path, environ, root=False, starting=False).driver == "fake"
+    assert panel.find(tmp_path, environ, root=False, starting=True).driver == "real"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OPSWEB_PORT": "0"},
+        {"OPSWEB_PORT": "http"},
+        {"OPSWEB_PORT": "٨٠٠٠"},
+        {"OPSWEB_DRIVER": "qemu"},
+        {"OPSWEB_HOST": "-x"},
+        {"OPSWEB_RUN_DIR": "/run/" + "x" * 60},
+        {"OPSWEB_RUN_DIR": "run"},
+        {"OPSWEB_STATE_DIR": "/var/lib/a b"},
+        {"OPSWEB_URL": "http://localhost:8000\nSECRET_KEY=x"},
+    ],
+)
+def test_settings_that_no_part_could_start_with_are_refused(tmp_path: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(LaunchError) as refused:
+        found(tmp_path, **environ)
+    assert refused.value.code == "bad_setting"
+
+
+def test_nothing_else_of_the_callers_environment_reaches_a_part(tmp_path: Path) -> None:
+    """INV-11: LD_PRELOAD, PYTHONPATH and the like stay with the caller."""
+    part = found(tmp_path, LD_PRELOAD="/tmp/x.so", PYTHONPATH="/tmp", OPSWEB_ACCEL="tcg").environment
+    assert part["OPSWEB_ACCEL"] == "tcg"
+    assert not {"LD_PRELOAD", "PYTHONPATH"} & set(part)
+
+
+def test_two_panels_share_no_directory_and_no_port(tmp_path: Path) -> None:
+    one = found(tmp_path / "a")
+    two = found(tmp_path / "b", OPSWEB_RUN_DIR="/tmp/ow-test2", OPSWEB_PORT="8001")
+    assert not {entry.path for entry in directories(one)} & {entry.path for entry in directories(two)}
+    assert one.url != two.url
+
+
+def test_the_launcher_passes_on_every_variable_that_the_panel_reads() -> None:
+    read = {str(field.alias) for field in Environment.model_fields.values()} | {"SECRET_KEY", "SECRET_KEY_FILE"}
+    assert read == set(panel.NAMES)
+
+
+def test_the_documentation_has_a_row_for_every_variable(clone: Path) -> None:
+    table = (clone / "docs/running.md").read_text()
+    assert [name for name in panel.NAMES if f"| `{name}` |" not in table] == []
