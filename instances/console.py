@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from redis.asyncio import Redis
 
 CHUNK = 4096  # bytes in one stream entry, at most
-KEPT_ENTRIES = 192  # × CHUNK < 1 MiB of redis for each VM; older bytes are asked of the watcher
+KEPT_ENTRIES = 160  # × CHUNK < 1 MiB of redis for each VM; older bytes are asked of the watcher
 RANGE_BYTES = 256 * 1024  # one answer of the watcher, at most
 ANSWER_SECONDS = 5
 INPUT_SECONDS = 2.0  # older input is dropped: nothing is typed late
