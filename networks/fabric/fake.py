@@ -1,0 +1,62 @@
+"""A network driver without a network, for laptops, UI tests and scale: its host is a directory that several processes may share."""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from networks.fabric import guard as rules
+from networks.fabric import locks
+from networks.fabric.base import Endpoint, Guard
+
+
+class FakeFabric:
+    """Keeps the protocol `base.Fabric` with files under `run_dir`; checks values as `linux` does and enforces nothing.
+
+    Its host has only the listeners that `listen` wrote down, and no other installation.
+    """
+
+    def __init__(self, tag: str, run_dir: Path) -> None:
+        self._table = rules.table_name(tag)
+        self._directory = run_dir / "fake-fabric"
+        self._rules = self._directory / f"{self._table}.nft"
+        self._listeners = self._directory / "listeners.json"
+        self._tag = tag
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        return locks.hold(self._directory / "locks", name)
+
+    def apply_guard(self, guard: Guard) -> None:
+        _write(self._rules, rules.render(self._tag, guard))
+
+    def guard_holds(self, guard: Guard) -> bool:
+        return self._rules.is_file() and self._rules.read_text() == rules.render(self._tag, guard)
+
+    def busy(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+        held = self._held()
+        return {endpoint: who for endpoint in endpoints for other, who in held.items() if rules.overlap(endpoint, other)}
+
+    def remove_all(self) -> None:
+        self._rules.unlink(missing_ok=True)
+
+    def listen(self, listeners: Mapping[Endpoint, str]) -> None:
+        """Let exactly these be the host's listeners (endpoint → who), for a test or a demo of a busy port."""
+        rows = [[e.protocol, e.address, e.port, who] for e, who in listeners.items()]
+        _write(self._listeners, json.dumps(rows))
+
+    def flush(self) -> None:
+        """What `nft flush ruleset` by a stranger does."""
+        self._rules.unlink(missing_ok=True)
+
+    def _held(self) -> dict[Endpoint, str]:
+        if not self._listeners.is_file():
+            return {}
+        return {Endpoint(protocol, address, port): who for protocol, address, port, who in json.loads(self._listeners.read_text())}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)

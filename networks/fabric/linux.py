@@ -1,0 +1,65 @@
+"""The network driver for a real Linux host; held by the reconcilers in the root worker."""
+
+import hashlib
+import re
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from networks.fabric import guard as rules
+from networks.fabric import listeners, locks, nft
+from networks.fabric.base import Endpoint, Guard
+
+_ANY_GUARD = re.compile(r"ow[0-9a-f]{4}_guard", re.ASCII)
+
+
+class LinuxFabric:
+    """Keeps the protocol `base.Fabric` with nft(8) and /proc, in the network namespace of the calling process.
+
+    `tag` is the installation's 4 hex digits, part of every name it gives on the host; `run_dir` is root's and survives no reboot.
+    """
+
+    def __init__(self, tag: str, run_dir: Path) -> None:
+        self._tag = tag
+        self._table = rules.table_name(tag)
+        self._locks = run_dir / "locks"
+        self._record = run_dir / "guard.sha256"
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        return locks.hold(self._locks, name)
+
+    def apply_guard(self, guard: Guard) -> None:
+        text = rules.render(self._tag, guard, refused=nft.counter(self._table, "refused"))
+        self._record.unlink(missing_ok=True)  # a crash before the last line reads as "does not hold"
+        nft.apply(text)
+        self._record.write_text(self._fingerprint(guard))
+
+    def guard_holds(self, guard: Guard) -> bool:
+        with suppress(FileNotFoundError):
+            return self._record.read_text() == self._fingerprint(guard)
+        return False
+
+    def busy(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+        found = listeners.taken(endpoints)
+        if any(endpoint.port < rules.FIRST_FREE_PORT for endpoint in endpoints):
+            found |= self._redirected_by_others(endpoints)
+        return found
+
+    def remove_all(self) -> None:
+        nft.apply(rules.render_removal(self._tag))
+        self._record.unlink(missing_ok=True)
+
+    def _fingerprint(self, guard: Guard) -> str:
+        """Of the wish and of what nft prints for it: a flushed, deleted, changed or added rule changes the second."""
+        wanted = rules.render(self._tag, guard)
+        return hashlib.sha256(f"{wanted}\0{nft.list_table(self._table)}".encode()).hexdigest()
+
+    def _redirected_by_others(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+        """Ports that another installation's redirects take: nobody listens on them, so nothing else shows them."""
+        others = [name for name in nft.tables() if _ANY_GUARD.fullmatch(name) and name != self._table]
+        publics = {rules.redirect_of(comment): name for name in others for comment in nft.comments(name)}
+        return {
+            endpoint: f"another opsweb installation (nft table {name})"
+            for endpoint in endpoints
+            for public, name in publics.items()
+            if public is not None and rules.overlap(endpoint, public)
+        }
