@@ -42,7 +42,7 @@ def test_reads_ipv6_and_unmaps_ipv4():
 
 
 def test_every_bound_udp_socket_counts():
-    """QEMU binds UDP with SO_REUSEADDR: a second socket would share the port in silence, connected or not."""
+    """A UDP socket holds its port as soon as it is bound, connected or not."""
     assert [(str(found.address), found.port) for found in parse("udp", UDP)] == [("127.0.0.53", 53), ("127.0.0.1", 32768)]
 
 
