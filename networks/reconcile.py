@@ -1,9 +1,12 @@
 """Keeps the host's network as the rows want it. Holds the live fabric driver; called by instances.reconcile and the sweep."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
+from uuid import UUID
 
 from networks.fabric.base import Endpoint, Fabric, Guard, Redirect
 from networks.fabric.fake import FakeFabric
@@ -21,25 +24,37 @@ def fabric() -> Fabric:
     return LinuxFabric(env.installation, env.run_dir)
 
 
-def keep_guard(host: Host, team_of_uid: Mapping[int, int]) -> None:
+@dataclass(frozen=True)
+class GuestUser:
+    """A VM that runs, or is about to: its uid, its team, its instance."""
+
+    uid: int
+    team_id: int
+    instance_id: UUID
+
+
+def keep_guard(host: Host, guests: Callable[[], Sequence[GuestUser]]) -> None:
     """Bring the rules for user-mode guests up to date; cheap when they are. Read, rendered and applied under one lock."""
     driver = fabric()
     with driver.lock("guard"):
-        guard = guard_for(host, team_of_uid)
+        guard = guard_for(host, guests())
         if not driver.guard_holds(guard):
             driver.apply_guard(guard)
 
 
-def guard_for(host: Host, team_of_uid: Mapping[int, int]) -> Guard:
-    """Each VM's uid may reach its own team's forwards on the host's loopback, and nothing else of the host."""
-    forwards = list(PortForward.objects.filter(host=host))
+def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
+    """Each VM's uid may reach its own team's live forwards on the host's loopback, and nothing else of the host.
+
+    Forwards of a VM that is down are left out: their ports may belong to anybody.
+    """
+    forwards = list(PortForward.objects.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
     of_team: dict[int, list[Endpoint]] = defaultdict(list)
     for forward in forwards:
         of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, forward.host_port))
     return Guard(
         uid_first=env.uid_base,
         uid_last=env.uid_base + env.uid_count - 1,
-        allowed={uid: tuple(sorted(of_team[team])) for uid, team in team_of_uid.items()},
+        allowed={guest.uid: tuple(sorted(of_team[guest.team_id])) for guest in guests},
         redirects=tuple(
             sorted(
                 Redirect(Endpoint(f.protocol, f.host_address, f.host_port), f.bound_port) for f in forwards if f.host_port != f.bound_port
@@ -51,9 +66,17 @@ def guard_for(host: Host, team_of_uid: Mapping[int, int]) -> Guard:
 
 
 def host_resolvers(text: str) -> tuple[str, ...]:
-    """The addresses of resolv.conf(5)'s nameserver lines."""
+    """The addresses of resolv.conf(5)'s nameserver lines; what is no address is nobody's resolver."""
     lines = (line.split() for line in text.splitlines())
-    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
+    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]))
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ip_address(word)
+    except ValueError:
+        return False
+    return True
 
 
 def busy_forwards(instance_id: object) -> dict[Endpoint, str]:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from instances.hypervisor.base import DriverError, Forward, Hypervisor, Power
@@ -20,7 +21,7 @@ from instances.reconcile.notify import tell_watcher
 from instances.reconcile.record import record
 from instances.states import Desired, Observed, Step, Wish, next_step
 from networks.fabric.base import FabricError
-from networks.reconcile import busy_forwards, keep_guard
+from networks.reconcile import GuestUser, busy_forwards, keep_guard
 from opsweb.core import events, operations
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
@@ -114,6 +115,7 @@ def _settle(instance: Instance, operation: Operation | None) -> None:
         with transaction.atomic():
             instance.delete()
             events.changed("instance", instance.pk, instance.team_id)
+    if operation is not None and not instance.is_up:
         keep_host_guard(instance.host)
 
 
@@ -187,9 +189,16 @@ PERFORM: dict[Step, Callable[[Hypervisor, Instance], None]] = {
 
 
 def keep_host_guard(host: Host) -> None:
-    """The rules for this host's user-mode guests, by its rows."""
-    uids = {env.uid_base + offset: team for offset, team in Instance.objects.filter(host=host).values_list("uid_offset", "team_id")}
-    keep_guard(host, uids)
+    """The rules for this host's user-mode guests, by its rows: those that run, and those that are about to."""
+
+    def guests() -> list[GuestUser]:
+        live = Q(observed__in=(Observed.RUNNING, Observed.PAUSED))
+        if not host.is_draining:
+            live |= Q(desired__in=(Desired.RUNNING, Desired.PAUSED))
+        rows = Instance.objects.filter(live, host=host).only("uid_offset", "team_id")
+        return [GuestUser(env.uid_base + row.uid_offset, row.team_id, row.pk) for row in rows]
+
+    keep_guard(host, guests)
 
 
 def apply_forwards(instance_id: UUID) -> None:

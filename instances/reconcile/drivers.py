@@ -1,6 +1,7 @@
 """Which drivers this host uses, by OPSWEB_DRIVER; made once for each process."""
 
 import grp
+import os
 from functools import cache
 
 from instances.hypervisor.base import Hypervisor
@@ -13,5 +14,10 @@ from opsweb.environment import env
 def hypervisor() -> Hypervisor:
     """This host's driver."""
     if env.driver == "fake":
-        return FakeHypervisor(env.run_dir, env.state_dir)
-    return QemuHypervisor(env.run_dir, env.state_dir, group=grp.getgrnam("opsweb").gr_gid, tag=env.installation)
+        return FakeHypervisor(env.run_dir, env.state_dir, group=os.getgid())
+    return QemuHypervisor(env.run_dir, env.state_dir, group=panel_group(), tag=env.installation)
+
+
+def panel_group() -> int:
+    """The gid of web and watcher, who read consoles; made by `make up`."""
+    return grp.getgrnam("opsweb").gr_gid

@@ -37,7 +37,8 @@ def accelerator() -> tuple[str, str]:
         return "tcg", "The fake host runs nothing."
     if env.accel != "auto":
         return env.accel, "Set by OPSWEB_ACCEL."
-    return probe(env.run_dir, uid=env.uid_base)
+    verdict = probe(env.run_dir, uid=env.uid_base)
+    return verdict.accelerator, verdict.sentence
 
 
 def after_host_reboot(host: Host) -> None:

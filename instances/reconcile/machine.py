@@ -1,14 +1,17 @@
 """Turns an instance's row into the Machine that a driver starts. Reads rows and prepared files; changes nothing."""
 
+import os
+from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 
 from instances.hypervisor.base import Forward, Machine, UserNic
 from instances.imaging.base import GuestConfig, GuestNic
+from instances.imaging.base_archive import base_archive, cmdline
 from instances.imaging.instance_archive import instance_archive
-from instances.imaging.kernel import Kernel, find_kernel
-from instances.imaging.runtime import CMDLINE, base_archive
+from instances.imaging.kernel import find_kernel
 from instances.models import Instance
 from instances.states import Desired
 from networks.models import Nic
@@ -20,19 +23,21 @@ BUSYBOX = Path("/bin/busybox")
 def machine_of(instance: Instance) -> Machine:
     """Everything a start needs. Raises: ImagingError when kernel or busybox are not there."""
     nics = list(instance.nics.prefetch_related("forwards"))
+    accelerator = instance.host.accelerator or "tcg"
+    boot = boot_files(accelerator)
     return Machine(
         id=instance.pk,
         name=f"{instance.team.name}-{instance.name}",
         uid=env.uid_base + instance.uid_offset,
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
-        kernel=kernel().image,
-        initrd=(base_path(), image_path(instance.image.digest), instance_archive(guest_config(instance, nics))),
-        cmdline=CMDLINE,
+        kernel=boot.kernel,
+        initrd=(boot.base, image_path(instance.image.digest), instance_archive(guest_config(instance, nics))),
+        cmdline=boot.cmdline,
         nics=tuple(user_nic(nic) for nic in nics),
         paused=instance.desired == Desired.PAUSED,
         arch=instance.arch,
-        accelerator=instance.host.accelerator or "tcg",
+        accelerator=accelerator,
     )
 
 
@@ -41,16 +46,31 @@ def image_path(digest: str) -> Path:
     return env.state_dir / "images" / f"{digest}.cpio"
 
 
-@cache
-def kernel() -> Kernel:
-    """The Linux runtime's kernel: OPSWEB_KERNEL, else the one in the state directory."""
-    return find_kernel(env.kernel or env.state_dir / "kernel")
+@dataclass(frozen=True)
+class BootFiles:
+    """What every guest of this host shares."""
+
+    kernel: Path
+    base: Path  # the first cpio archive: busybox, modules, init
+    cmdline: str
 
 
 @cache
-def base_path() -> Path:
-    """The part that every guest shares; made once for each kernel and busybox."""
-    return base_archive(kernel(), BUSYBOX, env.state_dir / "base")
+def boot_files(accelerator: str) -> BootFiles:
+    """OPSWEB_KERNEL, else the kernel in the state directory, with its base archive. Once for each worker process.
+
+    Raises: ImagingError when there is no kernel or no busybox.
+    """
+    if env.driver == "fake":
+        return BootFiles(Path("/dev/null"), Path("/dev/null"), "")
+    kernel = find_kernel(env.state_dir / "kernel", env.kernel)
+    base = base_archive(kernel, BUSYBOX)
+    path = env.state_dir / "base" / f"{sha256(base).hexdigest()}.cpio"
+    if not path.exists():
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_bytes(base)
+        fresh.replace(path)
+    return BootFiles(kernel.image, path, cmdline(accelerator))
 
 
 def guest_config(instance: Instance, nics: list[Nic]) -> GuestConfig:

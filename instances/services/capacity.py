@@ -1,6 +1,8 @@
 """What is taken and what is left: of a team's quota, of a host. Called by every service that makes something bigger."""
 
-from django.db.models import Sum
+from collections.abc import Sequence
+
+from django.db.models import Count, Sum
 
 from instances.models import Instance
 from instances.states import Desired
@@ -12,8 +14,14 @@ from opsweb.teams.services import Usage
 
 def used_by(team: Team) -> Usage:
     """What the team's instances take, stopped ones included. One query."""
-    sums = Instance.objects.filter(team=team).aggregate(vcpus=Sum("vcpus", default=0), memory=Sum("memory_mib", default=0))
-    return Usage(Instance.objects.filter(team=team).count(), sums["vcpus"], sums["memory"])
+    return used_by_teams([team])[team.pk]
+
+
+def used_by_teams(teams: Sequence[Team]) -> dict[int, Usage]:
+    """The same for several teams, by id. One query."""
+    rows = Instance.objects.filter(team__in=teams).order_by().values_list("team")
+    sums = rows.annotate(Count("pk"), Sum("vcpus"), Sum("memory_mib"))
+    return {team.pk: Usage() for team in teams} | {team: Usage(*amounts) for team, *amounts in sums}
 
 
 def check_room(host: Host, instance: Instance) -> None:

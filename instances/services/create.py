@@ -156,7 +156,7 @@ def _fill(instance: Instance, values: Mapping[str, Any]) -> None:
             setattr(instance, name, value)
     _check_texts(instance)
     try:
-        instance.clean_fields(exclude=("uid_offset",))
+        instance.clean_fields(exclude={column.name for column in Instance._meta.fields} - values.keys())
     except ValidationError as error:
         fields = error.message_dict
         raise Invalid("; ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items()), fields=fields) from error
