@@ -3,14 +3,15 @@
 A /dev/kvm that opens proves nothing: some hosts offer a KVM in which a guest dies at once or never moves. So a guest is booted.
 """
 
+import os
 import re
 import shutil
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from .argv import ARCHITECTURES
@@ -25,30 +26,30 @@ PATIENCE = 10.0  # seconds for each half of the boot; without KVM it takes 0.1
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)")
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What to run guests with, and why, in a sentence for people."""
 
     accelerator: str  # "kvm" or "tcg"
     sentence: str
 
 
-def probe(*, uid: int, group: int) -> Verdict:
-    """Find out by a real boot as user `uid`, under the VMs' own sandbox. Takes a second; QEMU must be there."""
+def probe(run_dir: Path, *, uid: int) -> Verdict:
+    """Find out by a real boot as user `uid`, under the VMs' own sandbox, in a directory of its own in `run_dir`. Takes a second."""
     if not DEVICE_KVM.exists():
         return Verdict("tcg", f"Guests run without hardware acceleration: this host has no {DEVICE_KVM}.")
-    why_not = boot("kvm", uid=uid, group=group)
+    why_not = boot(run_dir, "kvm", uid=uid)
     if why_not:
         return Verdict("tcg", f"Guests run without hardware acceleration, KVM does not work here: {why_not}")
     return Verdict("kvm", "Guests run with KVM: a test guest booted and powered off.")
 
 
-def boot(accelerator: str, *, uid: int, group: int) -> str:
+def boot(run_dir: Path, accelerator: str, *, uid: int) -> str:
     """Boot the tiny guest to its end. Returns "" when it went well, else what happened instead."""
-    with TemporaryDirectory(prefix="ow-") as directory:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="p", dir=run_dir) as directory:
         kernel = Path(directory, "kernel")
         kernel.write_bytes(tiny_guest())
-        hypervisor = QemuHypervisor(Path(directory, "r"), Path(directory, "s"), group=group, tag="probe")
+        hypervisor = QemuHypervisor(Path(directory, "r"), Path(directory, "s"), group=os.getegid(), tag="probe")
         machine = Machine(uuid4(), "probe", uid, 1, 64, kernel, (), "", accelerator=accelerator)
         try:
             hypervisor.start(machine)

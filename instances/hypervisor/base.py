@@ -181,7 +181,7 @@ class Hypervisor(Protocol):
         """Every VM that has anything on this host, running or not: a directory, or a process of this installation."""
 
     def observe(self, vm: UUID) -> Observation:
-        """Look; change nothing. Raises: DriverError("timeout") when QEMU is there and does not answer."""
+        """Look; change nothing. One whose QEMU is there and does not answer counts as running (what needs an answer raises "timeout")."""
 
     def start(self, machine: Machine) -> Observation:
         """Run it. Already running or paused: nothing happens; an ended one is laid to rest first. Returns once QMP greets.

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
@@ -30,8 +30,8 @@ class FakeHypervisor:
 
     has_sockets = False
 
-    def __init__(self, run_dir: Path, state_dir: Path, *, group: int, clock: Callable[[], float] = time.time) -> None:
-        """`group`: the gid that shares its files, when root runs one of the processes; `clock`: seconds since the epoch."""
+    def __init__(self, run_dir: Path, state_dir: Path, *, group: int = -1, clock: Callable[[], float] = time.time) -> None:
+        """`group`: the gid to share its files with, where root runs one of the processes (-1: the process's own); `clock`: as time.time."""
         self._run = run_dir.resolve()
         self._state = state_dir.resolve()
         self._group = group
@@ -73,12 +73,7 @@ class FakeHypervisor:
         return self.observe(machine.id)
 
     def powerdown(self, vm: UUID) -> None:
-        def press(guest: Guest) -> Guest:
-            if guest.power is Power.PAUSED:
-                raise DriverError("not_running", "A paused VM cannot be asked to shut down; resume it first.")
-            return replace(guest, asked_at=guest.uptime(self._clock())) if guest.live else guest
-
-        self._change(vm, press)
+        self._change(vm, lambda guest: fake_guest.pressed(guest, self._clock()))
 
     def kill(self, vm: UUID) -> None:
         self._change(vm, lambda guest: fake_guest.ended(guest, self._clock(), Power.STOPPED, Exit(ExitReason.REQUEST)))

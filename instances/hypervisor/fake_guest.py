@@ -7,7 +7,7 @@ A program's arguments (or the kernel's command line) may ask for an end: --exit-
 import re
 from dataclasses import dataclass, field, replace
 
-from .base import Exit, ExitReason, Machine, Power
+from .base import DriverError, Exit, ExitReason, Machine, Power
 
 INIT, PROGRAM, PORTS = 0.1, 0.2, 0.3  # seconds of uptime
 GRACE = 0.2  # from the power button to power off
@@ -77,6 +77,13 @@ def frozen(guest: Guest, now: float) -> Guest:
 def thawed(guest: Guest, now: float) -> Guest:
     """The guest, going on from `now` if it was paused."""
     return replace(guest, power=Power.RUNNING, since=now) if guest.power is Power.PAUSED else guest
+
+
+def pressed(guest: Guest, now: float) -> Guest:
+    """The guest whose power button was pressed at `now`. Raises: DriverError("not_running") when paused."""
+    if guest.power is Power.PAUSED:
+        raise DriverError("not_running", "A paused VM cannot be asked to shut down; resume it first.")
+    return replace(guest, asked_at=guest.uptime(now)) if guest.live else guest
 
 
 def rebooted(guest: Guest, now: float) -> Guest:

@@ -24,6 +24,9 @@ from .record import Record
 
 GREETING_TIMEOUT = 20.0  # seconds; QEMU greets within 0.1 s on an idle host
 KILL_TIMEOUT = 10.0
+EXEC_TIME = 0.1
+
+SILENT = "silent"  # beside QEMU's own run states
 
 _LONGEST = len("/vm/00000000-0000-0000-0000-000000000000/control.sock")
 _POWER = {"paused": Power.PAUSED, "prelaunch": Power.PAUSED, "io-error": Power.PAUSED, "debug": Power.PAUSED, "watchdog": Power.PAUSED}
@@ -73,7 +76,7 @@ class QemuHypervisor:
         state = record.marked(paths.run, last.boot, "ended") if last else None
         if last and process and state is None:
             state = _state_of(paths, process)
-            process = process if state else None  # None: it ended between the two looks
+            process = process if state else None  # it may have ended between the two looks
         if last and process and state not in endings.ENDED_STATES:
             return _observation(paths, last, _POWER.get(str(state), Power.RUNNING), process)
         if last and last.process:
@@ -155,6 +158,9 @@ class QemuHypervisor:
         if last and last.process:
             return last, last.process if identity.is_vm(last.process, run, vm) else None
         found = identity.find(run, vm) if run.exists() else []
+        if last and not found:
+            time.sleep(EXEC_TIME)  # killed just after fork: its child may be in the middle of becoming QEMU
+            found = identity.find(run, vm)
         if not found:
             return last, None
         return (last or _lost_record(found[0])).born(found[0]), found[0]
@@ -165,9 +171,7 @@ class QemuHypervisor:
         last, process = self._look(vm)
         if last is None or process is None or record.marked(paths.run, last.boot, "ended"):
             return
-        state = None
-        with suppress(DriverError):  # one that does not answer is ended all the same
-            state = _state_of(paths, process)
+        state = _state_of(paths, process)
         if state in endings.ENDED_STATES:
             record.mark(paths.run, last.boot, "ended", str(state))
         else:
@@ -248,15 +252,13 @@ def _lost_record(process: Process) -> Record:
 
 
 def _state_of(paths: RunPaths, process: Process) -> str | None:
-    """QEMU's run state; None when the process ended meanwhile."""
+    """QEMU's run state, "silent" when it does not answer; None when the process ended meanwhile."""
     try:
         return qmp.status(paths.control)
-    except qmp.MonitorGone as error:
-        if identity.gone(process, 1):
-            return None
-        raise DriverError("timeout", f"QEMU (process {process.pid}) runs but its control socket does not answer: {error}") from None
+    except qmp.MonitorGone:
+        return None if identity.gone(process, 1) else SILENT
     except qmp.MonitorSilent:
-        raise DriverError("timeout", f"QEMU (process {process.pid}) runs but does not answer; force off ends it.") from None
+        return SILENT
 
 
 def _observation(paths: RunPaths, last: Record, power: Power, process: Process | None, ended: Exit | None = None) -> Observation:
@@ -279,7 +281,7 @@ def _explained() -> Iterator[None]:
     """QMP's errors as a driver's: what QEMU refuses after we looked, it refuses because the guest's state changed."""
     try:
         yield
-    except (qmp.MonitorGone, qmp.Refused) as error:
+    except qmp.Refused as error:
         raise DriverError("not_running", f"The VM's state changed meanwhile: {error}") from None
-    except qmp.MonitorSilent as error:
-        raise DriverError("timeout", f"QEMU does not answer: {error}.") from None
+    except (qmp.MonitorGone, qmp.MonitorSilent) as error:
+        raise DriverError("timeout", f"QEMU does not answer ({error}); force off ends it.") from None

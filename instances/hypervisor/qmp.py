@@ -4,6 +4,7 @@ A monitor serves one client; another waits in the socket's queue, so calls are s
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 TIMEOUT = 5.0  # seconds, for connecting and all commands together
+
+_NAME = "opsweb-control"
+logging.getLogger(f"qemu.qmp.protocol.{_NAME}").setLevel(logging.CRITICAL)  # each of its errors is an exception of ours
 
 
 class MonitorGone(Exception):
@@ -59,7 +63,7 @@ def monitor(socket: Path, line: str) -> str:
 
 
 async def _ask(socket: Path, commands: tuple[tuple[str, Mapping[str, object] | None], ...], *, within: float) -> list[Any]:
-    client = QMPClient()
+    client = QMPClient(_NAME)
     try:
         async with asyncio.timeout(within):
             await client.connect(str(socket))

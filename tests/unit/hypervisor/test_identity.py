@@ -1,0 +1,102 @@
+"""Which process is whose (INV-07), with plain processes that go by a QEMU's name."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from instances.hypervisor import identity
+from instances.hypervisor.identity import Process
+
+Namesake = Callable[[Path, UUID], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def namesake() -> Iterator[Namesake]:
+    """A process that goes by the name and uuid of a VM and does nothing."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(run: Path, vm: UUID) -> subprocess.Popen[bytes]:
+        argv = [identity.argv0(run, "qemu-system-x86_64"), "-c", "echo; read line", "-uuid", str(vm)]
+        children.append(subprocess.Popen(argv, executable="/bin/bash", stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        children[-1].stdout.readline()  # Popen returns a moment before the new command line can be read
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+@pytest.fixture
+def vm() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def run(tmp_path: Path, vm: UUID) -> Path:
+    return tmp_path / "vm" / str(vm)
+
+
+def test_inv_07_found_by_run_directory_and_uuid(namesake, run, vm):
+    child = namesake(run, vm)
+    (found,) = identity.find(run, vm)
+    assert found.pid == child.pid
+    assert identity.is_vm(found, run, vm)
+
+
+def test_inv_07_another_panels_vm_of_the_same_uuid_is_not_ours(namesake, run, vm, tmp_path):
+    namesake(tmp_path / "other" / "vm" / str(vm), vm)
+    namesake(tmp_path / "vm-more" / str(vm), vm)
+    assert identity.find(run, vm) == []
+
+
+def test_inv_07_directory_and_uuid_must_agree(namesake, run, vm):
+    namesake(run, uuid4())
+    assert identity.find(run, vm) == []
+
+
+def test_inv_07_a_reused_pid_is_another_process(namesake, run, vm):
+    child = namesake(run, vm)
+    now = identity.running(child.pid)
+    before = replace(now, start=now.start - 1)
+    assert not identity.is_vm(before, run, vm)
+    assert identity.end(before, 1)
+    assert child.poll() is None, "a process with another start time was killed"
+
+
+def test_inv_07_a_zombie_does_not_run(namesake, run, vm):
+    child = namesake(run, vm)
+    process = identity.running(child.pid)
+    assert identity.end(process, 5)
+    assert Path(f"/proc/{child.pid}").exists(), "it is not reaped yet, so this tests a zombie"
+    assert identity.running(child.pid) is None
+    assert not identity.is_vm(process, run, vm)
+
+
+def test_ending_what_has_ended_is_fine(namesake, run, vm):
+    child = namesake(run, vm)
+    process = identity.running(child.pid)
+    child.kill()
+    child.wait()
+    assert identity.end(process, 1)
+    assert identity.gone(process, 1)
+
+
+def test_waiting_for_one_that_stays_is_bounded(namesake, run, vm):
+    assert not identity.gone(identity.running(namesake(run, vm).pid), 0.05)
+
+
+def test_start_time(namesake, run, vm):
+    process = identity.running(namesake(run, vm).pid)
+    assert abs(identity.started_at(process) - Path(f"/proc/{process.pid}").stat().st_ctime) < 1
+
+
+def test_no_such_process():
+    assert identity.running(2**22 + 1) is None
+    assert not identity.is_vm(Process(2**22 + 1, 1), Path("/x/vm/y"), uuid4())
+    assert identity.running(os.getpid()) is not None
