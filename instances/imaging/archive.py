@@ -4,7 +4,6 @@ Called in the builder's child only. Two of libarchive's formats are switched on;
 """
 
 import os
-import posixpath
 import stat
 from collections.abc import Iterator
 
@@ -13,14 +12,13 @@ from libarchive.entry import ArchiveEntry
 
 from instances.imaging import cpio
 from instances.imaging.base import ImagingError, Limits
+from instances.imaging.paths import link_target, member_path
 from instances.imaging.span import Span
 from instances.imaging.tree import Tree
 
 _FILTERS = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd"))
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _BLOCK_BYTES = 256 * 1024
-_MAX_PATH_BYTES = 4095  # PATH_MAX and NAME_MAX of Linux
-_MAX_NAME_BYTES = 255
 
 
 class ArchiveReader:
@@ -102,34 +100,6 @@ class ArchiveReader:
         return cpio.Entry(path, target.mode, target.content)
 
 
-def member_path(name: str) -> str:
-    """A member's name as a path relative to the archive's root; "" for the root itself.
-
-    Raises: ImagingError("bad_path") for one that is absolute, climbs, holds control characters or is too long.
-    """
-    if name.startswith("/"):
-        raise ImagingError("bad_path", f"The archive names {_shown(name)}, an absolute path: pack it with relative names.")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise ImagingError("bad_path", f"The archive names {_shown(name)}, which leaves the archive.")
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise ImagingError("bad_path", f"The archive names {_shown(name)}, which holds a control character.")
-    encoded = [part.encode("utf-8", "surrogateescape") for part in parts]
-    if max(map(len, encoded), default=0) > _MAX_NAME_BYTES or sum(map(len, encoded)) + len(encoded) > _MAX_PATH_BYTES:
-        raise ImagingError("bad_path", f"The archive names {_shown(name)}, which is too long for Linux.")
-    return "/".join(parts)
-
-
-def link_target(path: str, target: str) -> str:
-    """A symlink's target, as it is. An absolute one means the guest's root. Raises: ImagingError("bad_path") for one that climbs out."""
-    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES:
-        raise ImagingError("bad_path", f"The symbolic link {_shown(path)} has no usable target.")
-    where = posixpath.normpath(target if target.startswith("/") else posixpath.join(posixpath.dirname(path), target))
-    if where == ".." or where.startswith("../"):
-        raise ImagingError("bad_path", f"The symbolic link {_shown(path)} points to {_shown(target)}, outside the archive.")
-    return target
-
-
 def _reason(error: libarchive.ArchiveError) -> str:
     text = str(error.msg or "unknown reason")
     if "passphrase" in text.lower() or "encrypt" in text.lower():
@@ -137,7 +107,3 @@ def _reason(error: libarchive.ArchiveError) -> str:
     if "unrecognized archive format" in text.lower():
         return "it is no tar or zip archive"
     return text.strip().rstrip(".")[:200]
-
-
-def _shown(name: str) -> str:
-    return ascii(name if len(name) <= 80 else name[:77] + "...")

@@ -55,7 +55,7 @@ def _devices() -> Iterable[cpio.Entry]:
 def _modules(kernel: Kernel) -> Iterable[cpio.Entry]:
     place = f"{HOME}/lib/modules/{kernel.version}"
     for module in kernel.modules:
-        yield cpio.regular(f"{place}/{module.name}.ko", module.path.read_bytes())
+        yield cpio.regular(f"{place}/{module.name}.ko", module.content())
     yield cpio.regular(f"{place}/modules.dep", modules_dep(kernel).encode())
     loadable = {module.name for module in kernel.modules}
     for name, wanted in (("boot-modules", BOOT_MODULES), ("late-modules", LATE_MODULES)):

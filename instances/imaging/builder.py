@@ -44,7 +44,7 @@ def build(job: BuildJob) -> BuildReport:
         answer = _run(job, {**inputs, "spool": spool, "output": output})
         report = _report(answer, output)
         os.fsync(output)
-        os.rename(path, job.output)
+        Path(path).rename(job.output)
     return report
 
 

@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from instances.imaging import cpio
-from instances.imaging.archive import member_path
 from instances.imaging.base import ImagingError, Recipe
 from instances.imaging.base_archive import GUEST_FILES, HOME
 from instances.imaging.elf import Elf, read_program
 from instances.imaging.libraries import Libraries, Resolver
+from instances.imaging.paths import member_path
 from instances.imaging.span import Span
 from instances.imaging.tree import Tree
 
@@ -44,28 +44,44 @@ class Image:
 
 def assemble(recipe: Recipe, program: Span | None, upload: Tree, library_dirs: tuple[Path, ...]) -> Image:
     """The image. Raises: ImagingError naming what is missing or wrong, see `Resolver.resolve` and `read_program`."""
-    content = program or _program_of(upload, recipe)
-    elf = _read(content, recipe)
+    content, wanted = (program, recipe.program) if program else _program_of(upload, recipe)
+    elf = _read(content, wanted, recipe.arch)
     tree = select(upload, recipe)
-    path = _put_program(tree, recipe.program, content)
-    found = Resolver(upload, library_dirs, recipe.arch).resolve(elf, recipe.program)
+    path = _put_program(tree, wanted, content)
+    found = Resolver(upload, library_dirs, recipe.arch).resolve(elf, wanted)
     libraries = _put_libraries(tree, found)
     _put_defaults(tree, found)
     return Image(cpio.with_parents(tree.entries.values()), f"/{path}", elf.interpreter, libraries, hosts_of(tree), tuple(found.notes))
 
 
-def _program_of(upload: Tree, recipe: Recipe) -> Span:
-    if not recipe.program_member:
-        raise ImagingError("no_program", "There is no program: upload an ELF file, or name one in the archive (Program).")
-    entry = upload.find(member_path(recipe.program_member))
-    if entry is None or not isinstance(entry.content, Span):
-        raise ImagingError("no_program", f"The archive holds no file {recipe.program_member!r} to run.")
-    return entry.content
+def _program_of(upload: Tree, recipe: Recipe) -> tuple[Span, str]:
+    """The program in the archive and its guest path: the member that is named, else the one at the guest path, else the only program."""
+    if recipe.program_member:
+        entry = upload.find(member_path(recipe.program_member))
+        if entry is None or not isinstance(entry.content, Span):
+            raise ImagingError("no_program", f"The archive holds no file {recipe.program_member!r} to run.")
+        return entry.content, recipe.program
+    programs = {path: entry.content for path, entry in upload.entries.items() if isinstance(entry.content, Span) and _may_run(entry)}
+    own = recipe.program.lstrip("/")
+    if own in programs:
+        return programs[own], recipe.program
+    if len(programs) != 1:
+        known = f"The archive holds {len(programs)}: {', '.join(sorted(programs)[:10])}." if programs else "The archive holds none."
+        raise ImagingError("no_program", f"Which program shall run? {known} Name it as Program in the config, or upload it by itself.")
+    path, content = programs.popitem()
+    return content, f"/{path}"
 
 
-def _read(program: Span, recipe: Recipe) -> Elf:
+def _may_run(entry: cpio.Entry) -> bool:
+    """An ELF file that the archive marks as executable and that is no library by its name."""
+    name = posixpath.basename(entry.path)
+    is_elf = isinstance(entry.content, Span) and entry.content.head(4) == b"\x7fELF"
+    return is_elf and bool(entry.mode & 0o111) and not name.endswith(".so") and ".so." not in name
+
+
+def _read(program: Span, path: str, arch: str) -> Elf:
     with program.open() as file:
-        return read_program(file, posixpath.basename(recipe.program), recipe.arch)
+        return read_program(file, posixpath.basename(path), arch)
 
 
 def select(upload: Tree, recipe: Recipe) -> Tree:
@@ -147,12 +163,17 @@ def _put_libraries(tree: Tree, found: Libraries) -> tuple[str, ...]:
 
 
 def _put_defaults(tree: Tree, found: Libraries) -> None:
-    for applet in APPLETS:
-        _put(tree, cpio.symlink(f"bin/{applet}", f"/{HOME}/busybox"))
-    _put(tree, cpio.symlink("usr/bin/env", f"/{HOME}/busybox"))
+    for entry in default_entries():
+        _put(tree, entry)
     if found.uses_glibc:
         for path, content in _LOOKUP_FILES:
             _put(tree, cpio.regular(path, content))
+
+
+def default_entries() -> list[cpio.Entry]:
+    """Links to our busybox under its usual names."""
+    paths = [*(f"bin/{applet}" for applet in APPLETS), "usr/bin/env"]
+    return [cpio.symlink(path, f"/{HOME}/busybox") for path in paths]
 
 
 def _put(tree: Tree, entry: cpio.Entry) -> None:

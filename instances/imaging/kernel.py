@@ -1,10 +1,14 @@
 """Finds a guest kernel and the modules that our init loads. Called by whoever prepares the base archive; reads trusted files only."""
 
+import gzip
+import io
+import lzma
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import libarchive
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
@@ -14,16 +18,18 @@ from instances.imaging.base import ImagingError
 BOOT_MODULES = ("virtio_pci", "virtio_net")
 LATE_MODULES = ("button", "evdev", "virtio_rng", "pvpanic_pci", "virtio_blk")
 
-_MAX_MODULE_BYTES = 16 * 1024 * 1024
-
 
 @dataclass(frozen=True)
 class Module:
     """One loadable module; `needs` are the names of those that must be there first."""
 
     name: str  # with underscores
-    path: Path
+    path: Path  # .ko, or compressed: .ko.xz, .ko.gz, .ko.zst
     needs: tuple[str, ...]
+
+    def content(self) -> bytes:
+        """The module itself, uncompressed."""
+        return read_module(self.path)
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,17 @@ class Kernel:
 
 
 def find_kernel(root: Path | None = None, image: Path | None = None) -> Kernel:
-    """The kernel in an unpacked Debian package (`root`, the newest where it holds several) or an explicit vmlinuz (`image`).
+    """The kernel in an unpacked Debian package (`root`, the newest where it holds several), or the one that `image` names.
 
-    The modules of an explicit one are looked for beside it (../lib/modules/<version>), then in /lib/modules.
-    Raises: ImagingError("no_kernel") naming what is missing.
+    `image` is a vmlinuz, or a directory like `root`. Modules lie beside it (../lib/modules/<version>, ../usr/lib/modules/<version>)
+    or in /lib/modules. Raises: ImagingError("no_kernel") naming what is missing.
     """
-    if image is None:
-        image = _newest(root or Path("/"))
+    if image is None or image.is_dir():
+        image = _newest(image or root or Path("/"))
     version = read_version(image)
-    roots = [image.parent.parent / "lib/modules" / version, Path("/lib/modules") / version]
-    return Kernel(image, version, find_modules(next((path for path in roots if path.is_dir()), roots[0])))
+    beside = image.parent.parent
+    places = [place / version for place in (beside / "lib/modules", beside / "usr/lib/modules", Path("/lib/modules"))]
+    return Kernel(image, version, find_modules(next((path for path in places if path.is_dir()), places[0])))
 
 
 def _newest(root: Path) -> Path:
@@ -106,15 +113,24 @@ def _collect(name: str, files: dict[str, Path], built_in: set[str], found: dict[
 
 
 def read_needs(module: Path) -> tuple[str, ...]:
-    """The names in a .ko's `depends=`. Raises: ImagingError("no_kernel") for a compressed or broken module."""
+    """The names in a module's `depends=`. Raises: ImagingError("no_kernel") for one that is broken."""
     try:
-        with module.open("rb") as file:
-            fields = _modinfo(file)
-    except (ELFError, OSError) as error:
-        raise ImagingError(
-            "no_kernel", f"The kernel module {module} can't be read ({error}); compressed modules are not supported."
-        ) from error
+        fields = _modinfo(io.BytesIO(read_module(module)))
+    except (ELFError, OSError, lzma.LZMAError, libarchive.ArchiveError) as error:
+        raise ImagingError("no_kernel", f"The kernel module {module} can't be read: {error}.") from error
     return tuple(_name(name) for name in fields.get("depends", "").split(",") if name)
+
+
+def read_module(path: Path) -> bytes:
+    """A module's content, uncompressed. Raises: OSError, LZMAError, ArchiveError."""
+    if path.suffix == ".xz":
+        return lzma.decompress(path.read_bytes())
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    if path.suffix == ".zst":
+        with libarchive.file_reader(str(path), format_name="raw", filter_name="zstd") as members:
+            return b"".join(block for member in members for block in member.get_blocks())
+    return path.read_bytes()
 
 
 def _modinfo(file: IO[bytes]) -> dict[str, str]:

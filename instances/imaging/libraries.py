@@ -21,6 +21,7 @@ _DEFAULT_DIRS = {
 }
 _GLIBC = "libc.so.6"
 _MAX_LIBRARIES = 1000
+_MAX_NAME = 255
 
 
 @dataclass
@@ -172,23 +173,25 @@ class SystemDirs:
     """The allow-listed directories. A name is opened only where its last target, symlinks followed, lies in one of them too."""
 
     def __init__(self, directories: tuple[Path, ...]) -> None:
-        self._named = [str(directory) for directory in directories]
-        self._real = [os.path.realpath(directory) for directory in directories if directory.is_dir()]
+        self._by_name = {directory: directory.resolve() for directory in directories if directory.is_dir()}
+        self._real = list(self._by_name.values())
 
     def open_library(self, name: str) -> Span | None:
         """The library of this name; None where no directory has it."""
         return next((span for directory in self._real if (span := self._open(directory, name)) is not None), None)
 
     def open_path(self, path: str) -> Span | None:
-        """The file at an absolute path whose directory is allow-listed."""
+        """The file at an absolute path whose directory is allow-listed, by the name it has in the list."""
         directory, name = posixpath.split(posixpath.normpath(path))
-        if directory not in self._named and os.path.realpath(directory) not in self._real:
-            return None
-        return self._open(os.path.realpath(directory), name)
+        # Looked up, not resolved: the path is the upload's.
+        real = self._by_name.get(Path(directory))
+        return None if real is None else self._open(real, name)
 
-    def _open(self, directory: str, name: str) -> Span | None:
-        real = os.path.realpath(os.path.join(directory, name))
-        if "/" in name or name in ("", ".", "..") or os.path.dirname(real) not in self._real or not os.path.isfile(real):
+    def _open(self, directory: Path, name: str) -> Span | None:
+        if "/" in name or name in ("", ".", "..") or len(name) > _MAX_NAME:
+            return None
+        real = (directory / name).resolve()
+        if real.parent not in self._real or not real.is_file():
             return None
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         return Span(descriptor, 0, os.fstat(descriptor).st_size)
