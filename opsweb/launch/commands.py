@@ -26,6 +26,7 @@ def up(panel: Panel, environ: Mapping[str, str]) -> int:
     if panel.driver == "real":
         host.check_qemu()
     launch = Launch(panel, environ, accounts.ensure() if os.geteuid() == 0 else None)
+    is_new = not panel.remembered.exists()
     prepare(launch)
     placed, mark = place(launch)
     unchanged = is_current(launch, placed, mark)
@@ -34,10 +35,11 @@ def up(panel: Panel, environ: Mapping[str, str]) -> int:
         _check_port_free(panel)
         with step("database"):
             manage.run(panel, placed, launch.account, "migrate", "--no-input", "--verbosity", "0")
-        first = _first_start(launch, placed)
+        first = _first_start(launch, placed, is_new=is_new)
         start(launch, placed, mark)
     else:
-        first = _first_start(launch, placed)
+        first = _first_start(launch, placed, is_new=is_new)
+    _hand_token(launch, first)
     _wait_ready(panel)
     _greet(launch, first)
     return 0
@@ -98,8 +100,9 @@ def clean_host(panel: Panel, environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _first_start(launch: Launch, placed: Placed) -> dict[str, str | None]:
-    wants_token = client.url_of(accounts.caller(launch.environ)) == ""
+def _first_start(launch: Launch, placed: Placed, *, is_new: bool) -> dict[str, str | None]:
+    # A new panel knows no token of an old one at the same address.
+    wants_token = is_new or client.url_of(accounts.caller(launch.environ)) == ""
     with step("first start"):
         return manage.first_start(launch.panel, placed, launch.account, token=wants_token)
 
@@ -117,8 +120,25 @@ def _check_port_free(panel: Panel) -> None:
 def _wait_ready(panel: Panel) -> None:
     with step("ready"):
         late = health.wait(panel, READY_SECONDS, say)
-    if late:
-        raise LaunchError("not_ready", f"Not ready after {READY_SECONDS} s: {'; '.join(late)}. `make logs` shows why; it goes on trying.")
+    if not late:
+        return
+    for part in supervisor.running(panel) or []:
+        if part.state != "RUNNING":
+            say(f"--- the end of {panel.log}/{part.name}.log\n{_end_of(panel.log / f'{part.name}.log')}")
+    raise LaunchError("not_ready", f"Not ready after {READY_SECONDS} s: {'; '.join(late)}. `make logs` shows why; it goes on trying.")
+
+
+def _end_of(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    except OSError as error:
+        return str(error)
+
+
+def _hand_token(launch: Launch, first: Mapping[str, str | None]) -> None:
+    who, url = accounts.caller(launch.environ), launch.panel.url
+    if (token := first.get("token")) and client.url_of(who) in ("", url):
+        client.write(who, url, token)
 
 
 def _greet(launch: Launch, first: Mapping[str, str | None]) -> None:
@@ -128,13 +148,12 @@ def _greet(launch: Launch, first: Mapping[str, str | None]) -> None:
     if first.get("password"):
         say(f"  password  {first['password']}   (once; the first sign-in asks for another)")
     say(f"  logs      {panel.log}   (make logs)")
-    if token := first.get("token"):
-        client.write(who, panel.url, token)
     named = client.url_of(who)
     if named == panel.url:
         say(f"  command   {venv.directory(panel.clone) / 'bin/opsweb'}   (signed in by {client.path(who)})")
-    else:
-        say(f"  command   {client.path(who)} is for {named}: set OPSWEB_URL and OPSWEB_TOKEN for this panel")
+        return
+    say(f"  command   {client.path(who)} is for {named} and stays; for this panel set")
+    say(f"            OPSWEB_URL={panel.url} OPSWEB_TOKEN={first.get('token') or '<a token of yours>'}")
 
 
 def _confirm(panel: Panel, environ: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from opsweb.launch.panel import Panel
 
 READY = "ready"  # /healthz says this, or a sentence why not, for each part
-ASK_EVERY = 0.2  # seconds; the parts come up within a few
+ASK_EVERY = 0.3  # seconds; the parts come up within a few
 
 
 def ask(panel: Panel, timeout: float = 5) -> dict[str, Any] | None:

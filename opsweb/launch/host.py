@@ -5,6 +5,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,17 @@ def _adopt(database: Path, parts: Account) -> None:
     """A restored backup belongs to whoever copied it; SQLite gives -wal and -shm the database's owner and mode."""
     if os.geteuid() != 0:
         return
-    for file in database.iterdir():
-        os.chown(file, parts.uid, parts.gid, follow_symlinks=False)
-        if file.is_file() and not file.is_symlink():
-            file.chmod(0o660)
+    for path in database.iterdir():
+        # The unprivileged user may write here: no link of theirs leads root elsewhere.
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue
+        found = os.fstat(file)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            os.fchown(file, parts.uid, parts.gid)
+            os.fchmod(file, 0o660)
+        os.close(file)
 
 
 def make_secret_key(panel: Panel, parts: Account) -> None:

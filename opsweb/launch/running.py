@@ -77,7 +77,7 @@ def last_placed(launch: Launch) -> Placed:
 
 
 def _parts(launch: Launch, placed: Placed) -> tuple[texts.Part, ...]:
-    return texts.parts(launch.panel, placed.python, workers=max(2, min(8, os.cpu_count() or 2)))
+    return texts.parts(launch.panel, placed.python, workers=max(4, min(8, os.cpu_count() or 4)))
 
 
 def _conf(launch: Launch, placed: Placed) -> str:

@@ -1,7 +1,9 @@
 """Promises about files at the top of the repository: versions, lock files, front-end licences, the compose file."""
 
+import ast
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -67,3 +69,14 @@ def test_the_compose_file_keeps_redis_and_the_web_off_the_network(clone: Path) -
         assert "privileged" not in services[name]
         assert "cap_add" not in services[name]
         assert services[name].get("user", "") != "root"
+
+
+def test_the_launcher_runs_before_there_is_an_environment(clone: Path) -> None:
+    """It imports the standard library and itself, nothing else."""
+    allowed = {*sys.stdlib_module_names, "opsweb.launch"}
+    for file in (clone / "opsweb/launch").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] in allowed or ".".join(name.split(".")[:2]) in allowed, f"{file.name} imports {name}"
