@@ -1,0 +1,37 @@
+"""config/check: what the panel makes of a config.json, without making anything. Its reading is the one that images and instances get."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router
+from pydantic import BaseModel
+
+from instances.api.answers import Note
+from instances.api.schemas import ConfigIn
+from instances.imaging.opsconfig import OpsConfig
+from instances.services.images import notes_of, read_config
+
+router = Router()
+
+
+class Checked(BaseModel):
+    """What is taken from a config, and what happens to its other fields."""
+
+    config: dict[str, Any]
+    notes: list[Note]
+
+
+@router.post("check", response=Checked, url_name="check_config")
+def check_config(request: HttpRequest, payload: ConfigIn) -> Checked:
+    """422 names line, column and the mend."""
+    config = read_config(payload.text)
+    said = {name: value for name, value in vars(config).items() if value and name != "notes"}
+    return Checked(config=said, notes=[Note(**note) for note in notes_of(config)])
+
+
+def config_of(given: dict[str, Any] | str | None) -> OpsConfig | None:
+    """A config as a body carries it: an object, or the text of the file (whose line and column an error names). Raises: Invalid."""
+    if given is None:
+        return None
+    return read_config(given if isinstance(given, str) else json.dumps(given))

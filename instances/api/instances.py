@@ -1,0 +1,115 @@
+"""instances/: read, make, change, act on, wait for."""
+
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router, Status
+
+from instances.api.answers import (
+    InstanceAccepted,
+    InstanceOut,
+    Note,
+    OperationAccepted,
+    Page,
+    WaitedInstanceOut,
+    instance_out,
+    instances_out,
+    operation_out,
+    point_to,
+    with_relations,
+)
+from instances.api.auth import caller
+from instances.api.config import config_of
+from instances.api.lookup import image_called, team_named
+from instances.api.schemas import ActionIn, InstanceIn, InstancePatch, InstanceQuery
+from instances.api.waiting import LONGEST, hold
+from instances.api.waits import is_so
+from instances.models import Instance
+from instances.services import create, images, power
+from instances.services.naming import free_name
+from instances.states import Verb
+from opsweb.core import access
+
+router = Router()
+
+WaitFor = Annotated[str, Query(pattern=r"^(running|ended|ready|port:[1-9][0-9]{0,4})?$")]
+
+
+@router.get("", response=Page[InstanceOut], url_name="list_instances")
+def list_instances(request: HttpRequest, query: Annotated[InstanceQuery, Query()]) -> Page[InstanceOut]:
+    """Instances by name."""
+    actor = caller(request)
+    rows = access.visible(actor, Instance.objects.all())
+    filters = {"name": query.name, "team__name": query.team, "observed": query.state}
+    rows = rows.filter(**{column: value for column, value in filters.items() if value})
+    shown = with_relations(rows).order_by("name", "pk")[query.offset : query.offset + query.limit]
+    return Page(items=instances_out(shown, actor), count=rows.count())
+
+
+@router.post("", response={202: InstanceAccepted}, url_name="create_instance")
+def create_instance(request: HttpRequest, response: HttpResponse, payload: InstanceIn) -> Status:
+    """Make an instance of an image and start it."""
+    actor = caller(request)
+    team = team_named(actor, payload.team)
+    image = image_called(actor, team, payload.image)
+    config = config_of(payload.config)
+    spec = payload.spec()
+    if config is not None:
+        spec = spec.under(images.defaults_of(config))
+    name = payload.name or getattr(config, "instance_name", "") or free_name(Instance, team, image.name)
+    instance, operation = create.create(team, name, image, spec, actor=actor, start=payload.start)
+    point_to(response, operation)
+    notes = [Note(**note) for note in images.notes_of(config)] if config else []
+    out = instance_out(_fetch(request, instance.pk), actor)
+    return Status(202, InstanceAccepted(instance=out, operation=operation_out(operation) if operation else None, notes=notes))
+
+
+@router.get("{uuid:instance_id}/", response=WaitedInstanceOut, url_name="get_instance")
+def get_instance(
+    request: HttpRequest, instance_id: UUID, wait_for: WaitFor = "", timeout: Annotated[float, Query(ge=0, le=LONGEST)] = 25
+) -> WaitedInstanceOut:
+    """One instance. With `wait_for`, the answer is held until that is so or `timeout` seconds have passed; `waited_for` says which."""
+    actor = caller(request)
+    found = _fetch(request, instance_id)
+    if wait_for:
+        found = hold(
+            lambda: _fetch(request, instance_id),
+            lambda seen: is_so(seen, wait_for),
+            team_id=found.team_id,
+            concerns=(f"instance:{instance_id}", "operation:"),
+            seconds=timeout,
+        )
+    waited_for = is_so(found, wait_for) if wait_for else None
+    return WaitedInstanceOut(**vars(instance_out(found, actor)), waited_for=waited_for)
+
+
+@router.patch("{uuid:instance_id}/", response=InstanceOut, url_name="edit_instance")
+def edit_instance(request: HttpRequest, instance_id: UUID, payload: InstancePatch) -> InstanceOut:
+    """Change what is asked for."""
+    actor = caller(request)
+    create.edit(_fetch(request, instance_id), payload.spec(), actor=actor, name=payload.name)
+    return instance_out(_fetch(request, instance_id), actor)
+
+
+@router.delete("{uuid:instance_id}/", response={202: OperationAccepted}, url_name="delete_instance")
+def delete_instance(request: HttpRequest, response: HttpResponse, instance_id: UUID) -> Status:
+    """Force it off and remove it with its console log and ports."""
+    return _requested(request, response, instance_id, Verb.DELETE)
+
+
+@router.post("{uuid:instance_id}/actions/", response={202: OperationAccepted}, url_name="act_on_instance")
+def act_on_instance(request: HttpRequest, response: HttpResponse, instance_id: UUID, payload: ActionIn) -> Status:
+    """start, stop, force-off, pause, resume, reboot, reset."""
+    return _requested(request, response, instance_id, Verb(payload.verb))
+
+
+def _requested(request: HttpRequest, response: HttpResponse, instance_id: UUID, verb: Verb) -> Status:
+    operation = power.request(verb, _fetch(request, instance_id), actor=caller(request))
+    point_to(response, operation)
+    return Status(202, OperationAccepted(operation=operation_out(operation)))
+
+
+def _fetch(request: HttpRequest, instance_id: UUID) -> Instance:
+    """Raises: NotFound."""
+    return access.get_or_404(caller(request), with_relations(Instance.objects.all()), pk=instance_id)

@@ -1,0 +1,72 @@
+"""GET me/: who the caller is, in which teams, with how much room left. The `opsweb` command asks it first."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from django.http import HttpRequest
+from ninja import Router
+from pydantic import BaseModel
+
+from instances.api.auth import caller
+from instances.services.capacity import used_by_teams
+from opsweb.teams.chosen import choose, teams_of
+from opsweb.teams.models import Team
+from opsweb.teams.services import Usage
+
+router = Router()
+
+
+class Amounts(BaseModel):
+    """Of instances, vCPUs and memory."""
+
+    instances: int
+    vcpus: int
+    memory_mib: int
+
+
+class MyTeam(BaseModel):
+    """A team that the caller may look into; `role` is "" for a superuser who is no member."""
+
+    name: str
+    role: str
+    quota: Amounts
+    used: Amounts
+
+
+class Me(BaseModel):
+    """The caller."""
+
+    user: str
+    superuser: bool
+    scopes: list[str]
+    teams: list[MyTeam]
+    default_team: str | None
+    version: str
+
+
+@router.get("", response=Me, url_name="get_me")
+def get_me(request: HttpRequest) -> Me:
+    """Who you are and what you have."""
+    actor = caller(request)
+    teams = teams_of(actor)
+    used = used_by_teams(teams)
+    default = choose(teams, "", actor)
+    return Me(
+        user=actor.name,
+        superuser=actor.superuser,
+        scopes=sorted(actor.scopes),
+        teams=[_team(team, actor.roles[team.pk].name.lower() if team.pk in actor.roles else "", used[team.pk]) for team in teams],
+        default_team=default.name if default else None,
+        version=_version(),
+    )
+
+
+def _team(team: Team, role: str, used: Usage) -> MyTeam:
+    quota = Amounts(instances=team.quota_instances, vcpus=team.quota_vcpus, memory_mib=team.quota_memory_mib)
+    return MyTeam(name=team.name, role=role, quota=quota, used=Amounts(**vars(used)))
+
+
+def _version() -> str:
+    try:
+        return version("opsweb")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

@@ -1,0 +1,75 @@
+"""Long polls: hold a request until something is so, woken by the same events as the browsers. Called by instances and operations."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import get_channel_layer
+from redis import RedisError
+
+from opsweb.core.events import team_group
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+LONGEST = 60  # seconds one request may be held
+LOOK_SECONDS = 2.0  # a lost event costs no more than this
+
+
+def hold(look: Callable[[], T], is_enough: Callable[[T], bool], *, team_id: int, concerns: tuple[str, ...], seconds: float) -> T:
+    """Call `look` until what it finds `is_enough` or the time is over; returns the last find.
+
+    It looks at once, after each event of the team whose name starts with one of `concerns`, and every LOOK_SECONDS.
+    """
+    found = look()
+    if seconds <= 0 or is_enough(found):
+        return found
+    return async_to_sync(watch)(look, is_enough, team_id=team_id, concerns=concerns, seconds=min(seconds, LONGEST))
+
+
+async def watch(look: Callable[[], T], is_enough: Callable[[T], bool], *, team_id: int, concerns: tuple[str, ...], seconds: float) -> T:
+    """The same in an event loop; `look` runs in the thread that called `hold`. It listens first, so no event falls between."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    async with _events(team_id, concerns) as heard:
+        while True:
+            heard.clear()
+            found = await sync_to_async(look)()
+            left = deadline - clock()
+            if is_enough(found) or left <= 0:
+                return found
+            with suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), min(left, LOOK_SECONDS))
+
+
+@asynccontextmanager
+async def _events(team_id: int, concerns: tuple[str, ...]) -> AsyncIterator[asyncio.Event]:
+    """Set whenever one of the team's events concerns us. Without redis it never is, and the looks go on."""
+    layer, group, heard = get_channel_layer(), team_group(team_id), asyncio.Event()
+    try:
+        channel = await layer.new_channel()
+        await layer.group_add(group, channel)
+    except (RedisError, OSError) as error:
+        log.warning("long poll without events: %s", error)
+        yield heard
+        return
+    listener = asyncio.create_task(_listen(layer, channel, concerns, heard))
+    try:
+        yield heard
+    finally:
+        listener.cancel()  # the layer forgets the channel then
+        with suppress(asyncio.CancelledError, RedisError, OSError):
+            await listener
+        with suppress(RedisError, OSError):
+            await layer.group_discard(group, channel)
+
+
+async def _listen(layer: Any, channel: str, concerns: tuple[str, ...], heard: asyncio.Event) -> None:
+    while True:
+        message = await layer.receive(channel)
+        if message["changed"].startswith(concerns):
+            heard.set()
