@@ -1,10 +1,14 @@
 """How an instance is shown: label, tone, addresses, boot times. Read by templates, the API and the badges alike."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
+
+from django.db.models import OuterRef, Subquery
 
 from instances.models import Instance
-from instances.states import LABELS, VERBS, Desired, Observed, Verb, refusal
+from instances.states import BOOT_VERBS, LABELS, VERBS, Desired, Observed, Verb, refusal
 from opsweb.core import access
 from opsweb.core.access import Actor
 from opsweb.core.models import Operation
@@ -42,6 +46,38 @@ def _with_exit(label: str, tone: str, instance: Instance) -> tuple[str, str]:
     return f"Exited {code}", "bad" if code else "stop"
 
 
+def active_operations(instances: Iterable[Instance]) -> dict[UUID, Operation]:
+    """Instance id → what is being done with it. One query."""
+    rows = Operation.objects.filter(kind="instance", target_id__in=[row.pk for row in instances], status__in=Operation.ACTIVE)
+    return {operation.target_id: operation for operation in rows}
+
+
+def last_starts(instances: Iterable[Instance]) -> dict[UUID, Operation]:
+    """Instance id → the operation that made the boot that is shown; one of the restart policy has none. One query."""
+    rows = {row.pk: row for row in instances}
+    boots = Operation.objects.filter(kind="instance", target_id=OuterRef("pk"), verb__in=BOOT_VERBS).order_by("-created_at")
+    newest = Instance.objects.filter(pk__in=rows).annotate(start=Subquery(boots.values("pk")[:1])).values("start")
+    return {start.target_id: start for start in Operation.objects.filter(pk__in=newest) if _made_boot(start, rows[start.target_id])}
+
+
+def _made_boot(start: Operation, instance: Instance) -> bool:
+    asked, done = instance.accepted_at, start.finished_at
+    return asked is not None and (done is None or asked <= done)
+
+
+def env(instance: Instance) -> dict[str, str | None]:
+    """Its environment for people: None in place of a secret value (SEC-J1)."""
+    return {name: None if name in instance.secret_env else value for name, value in instance.env.items()}
+
+
+MAX_WATCHED = 32  # ports that the guest's init is told to watch
+
+
+def watched_ports(instance: Instance) -> list[tuple[str, int]]:
+    """The (protocol, guest port) pairs whose listening the guest reports. Prefetch `nics__forwards`."""
+    return sorted({(forward.protocol, forward.guest_port) for nic in instance.nics.all() for forward in nic.forwards.all()})[:MAX_WATCHED]
+
+
 @dataclass(frozen=True)
 class VerbButton:
     """A verb as a button: `why_not` is "" when it may be pressed."""
@@ -58,11 +94,15 @@ def verb_buttons(instance: Instance, actor: Actor) -> list[VerbButton]:
         VerbButton(
             verb.value,
             facts.label,
-            access.refusal(actor, f"instance.{verb}", instance.team_id) or refusal(verb, Observed(instance.observed)),
+            access.refusal(actor, f"instance.{verb}", instance.team_id) or _no_sense(instance, verb),
             facts.destroys,
         )
         for verb, facts in VERBS.items()
     ]
+
+
+def _no_sense(instance: Instance, verb: Verb) -> str:
+    return refusal(verb, Observed(instance.observed), Desired(instance.desired))
 
 
 def forwards(instance: Instance) -> list[dict[str, Any]]:

@@ -131,6 +131,8 @@ VERBS: dict[Verb, VerbFacts] = {
     ),
 }
 
+BOOT_VERBS = (Verb.START, Verb.REBOOT, Verb.RESET)  # a boot comes of these
+
 LABELS: dict[Observed, tuple[str, str]] = {  # state → (label, tone)
     Observed.UNKNOWN: ("Not seen yet", "stop"),
     Observed.ABSENT: ("Stopped", "stop"),
@@ -141,11 +143,13 @@ LABELS: dict[Observed, tuple[str, str]] = {  # state → (label, tone)
 }
 
 
-def refusal(verb: Verb, observed: Observed) -> str:
+def refusal(verb: Verb, observed: Observed, desired: Desired) -> str:
     """Why `verb` makes no sense now; "" when it does."""
     facts = VERBS[verb]
     if observed in facts.allowed:
         return ""
+    if facts.desired is Desired.STOPPED and desired in (Desired.RUNNING, Desired.PAUSED):
+        return ""  # it is about to start, or to start again: that can be called off
     now = LABELS[observed][0].lower()
     fitting = ", ".join(sorted({LABELS[state][0].lower() for state in facts.allowed}))
     return f"{facts.label} needs an instance that is {fitting}; this one is {now}."

@@ -23,12 +23,20 @@ def set_forwards(nic: Nic, maps: Sequence[PortMap], *, host: Host, team_id: int,
 
     Raises: Conflict("port_busy") that names the taker, Invalid, Forbidden for an address that is not a loopback one.
     """
-    for wanted in maps:
+    kept, new = _sorted_out(nic, maps)
+    for wanted in new:
         _check(wanted, actor)
-    nic.forwards.all().delete()
-    _refuse_taken(maps, host, team_id)
-    for wanted in maps:
+    nic.forwards.exclude(pk__in=kept).delete()
+    _refuse_taken(new, host, team_id)
+    for wanted in new:
         _create(nic, wanted, host, team_id)
+
+
+def _sorted_out(nic: Nic, maps: Sequence[PortMap]) -> tuple[list[int], list[PortMap]]:
+    """The rows that may stay as they are, and the maps that have none: what an admin opened survives an edit by others."""
+    rows = {(f.protocol, f.host_address, f.host_port, f.guest_port): f.pk for f in nic.forwards.all()}
+    by_row = {(m.protocol, m.host_address or LOOPBACK, m.host_port, m.guest_port): m for m in maps}
+    return [pk for row, pk in rows.items() if row in by_row], [wanted for row, wanted in by_row.items() if row not in rows]
 
 
 def _check(wanted: PortMap, actor: Actor) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,19 +12,21 @@ from instances.models import Image, Instance
 from instances.services import power
 from instances.services.capacity import check_room, used_by
 from instances.services.images import check_name
-from instances.states import Verb
+from instances.services.texts import check_hosts, check_texts
+from instances.states import Desired, Verb
 from networks import services as networks
 from networks.models import Nic, PortForward
 from networks.ports import PortError, PortMap, parse_ports
 from opsweb.core import access, audit, operations
 from opsweb.core.access import Actor
-from opsweb.core.errors import Conflict, Invalid
+from opsweb.core.errors import Conflict, Invalid, NotFound
 from opsweb.core.models import Host, Operation
+from opsweb.core.queue import enqueue
 from opsweb.environment import env
 from opsweb.teams.models import Team
 from opsweb.teams.services import Usage, check_quota, lock_team
 
-MAX_TEXT = 64 * 1024  # bytes of args and env together
+PORTS = ("ports", "udp_ports")  # of a spec; rows of their own
 
 
 @dataclass
@@ -35,7 +36,7 @@ class InstanceSpec:
     vcpus: int | None = None
     memory_mib: int | None = None
     args: Sequence[str] | None = None
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str | None] | None = None  # None as a value: the secret stays what it is
     secret_env: Sequence[str] | None = None
     hosts: Mapping[str, str] | None = None
     nameservers: Sequence[str] | None = None
@@ -48,7 +49,13 @@ class InstanceSpec:
     def over(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that somebody said something about: ours first, then `defaults`."""
         mine = {name: value for name, value in vars(self).items() if value is not None}
+        if "env" in mine and "env" in defaults:
+            mine["env"] = {**defaults["env"], **mine["env"]}  # one more variable does not take the config's away
         return {**defaults, **mine}
+
+    def under(self, defaults: Mapping[str, Any]) -> "InstanceSpec":
+        """The same spec with `defaults` where it says nothing."""
+        return InstanceSpec(**self.over(defaults))
 
 
 @dataclass
@@ -76,11 +83,15 @@ def create(
     Raises: NotFound, Forbidden; Invalid; Conflict ("name_taken", "port_busy", "quota", "no_room").
     """
     access.require(actor, "instance.create", team.pk)
+    if image.team_id != team.pk:  # seeing an image in one team is no right to run it in another (SEC-F1)
+        raise NotFound
     check_name(name)
     values = spec.over(image.defaults)
     ports = Ports.of(values) or Ports()
     with transaction.atomic():
         locked = lock_team(team.pk)
+        if not Image.objects.filter(pk=image.pk, is_wanted=True).exists():
+            raise Conflict(f"Image {image.name} is being deleted.", code="wrong_state")
         host = _lock_host(image.host)
         instance = Instance(team=team, host=host, image=image, name=name, arch=image.arch, created_by_id=actor.user_id)
         _fill(instance, values)
@@ -113,20 +124,17 @@ def edit(instance: Instance, spec: InstanceSpec, *, actor: Actor, name: str | No
     if name is not None:
         check_name(name)
     values = spec.over({})
-    ports = Ports.of(_with_both(instance, values))
     with transaction.atomic():
         team = lock_team(instance.team_id)
-        instance = Instance.objects.select_related("host", "image").get(pk=instance.pk)
-        before = Usage(1, instance.vcpus, instance.memory_mib)
-        _fill(instance, values)
+        instance = _again(instance)
+        before = Usage(0, instance.vcpus, instance.memory_mib)
+        _fill(instance, _with_secrets(instance, values))
         instance.name = name or instance.name
-        used = used_by(team)
-        others = Usage(used.instances - 1, used.vcpus - before.vcpus, used.memory_mib - before.memory_mib)
-        check_quota(team, others, Usage(1, instance.vcpus, instance.memory_mib))
-        _update(instance)
-        if ports is not None:
-            networks.set_forwards(instance.nics.get(position=0), ports.maps, host=instance.host, team_id=team.pk, actor=actor)
+        _check_growth(team, instance, before)
         changed = sorted({*values, *(["name"] if name else [])})
+        _update(instance, [field for field in changed if field not in PORTS])
+        if ports := Ports.of(_with_both(instance, values)):
+            _set_ports(instance, ports, actor)
         audit.record(
             actor,
             "instance.edit",
@@ -140,7 +148,44 @@ def edit(instance: Instance, spec: InstanceSpec, *, actor: Actor, name: str | No
     return instance
 
 
-def _with_both(instance: Instance, values: dict[str, Any]) -> dict[str, Any]:
+def _again(instance: Instance) -> Instance:
+    """The row as it is now, inside the transaction that changes it. Raises: NotFound, Conflict("wrong_state")."""
+    row = Instance.objects.select_related("host", "image").filter(pk=instance.pk).first()
+    if row is None:
+        raise NotFound
+    if row.desired == Desired.ABSENT:
+        raise Conflict(f"{row.name} is being deleted.", code="wrong_state")
+    return row
+
+
+def _check_growth(team: Team, instance: Instance, before: Usage) -> None:
+    """A team over its quota may still shrink and rename."""
+    if instance.vcpus > before.vcpus or instance.memory_mib > before.memory_mib:
+        check_quota(team, used_by(team), Usage(0, instance.vcpus - before.vcpus, instance.memory_mib - before.memory_mib))
+        check_room(instance.host, instance)
+
+
+def _set_ports(instance: Instance, ports: Ports, actor: Actor) -> None:
+    """A running VM gets them at once."""
+    nic = instance.nics.get(position=0)
+    networks.set_forwards(nic, ports.maps, host=instance.host, team_id=instance.team_id, actor=actor)
+    enqueue("instances.apply_forwards", instance.host.queue, str(instance.pk))
+
+
+def _with_secrets(instance: Instance, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values of secrets that were not sent again, put in. One that is to be secret no more must be: nobody gets to see it (SEC-J1)."""
+    if "env" not in values and "secret_env" not in values:
+        return values
+    secret = set(instance.secret_env) & instance.env.keys()
+    kept = secret & set(values.get("secret_env", secret))
+    env = values.get("env", {**instance.env, **dict.fromkeys(secret)})
+    for name, value in env.items():
+        if value is None and name not in kept:
+            raise Invalid(f"Give {name} its value again: only a secret that stays secret keeps the one it has.", fields={"env": [name]})
+    return {**values, "env": {name: instance.env[name] if value is None else value for name, value in env.items()}}
+
+
+def _with_both(instance: Instance, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Ports are kept per protocol: who changes one list keeps the other."""
     if ("ports" in values) == ("udp_ports" in values):
         return values
@@ -152,39 +197,15 @@ def _with_both(instance: Instance, values: dict[str, Any]) -> dict[str, Any]:
 
 def _fill(instance: Instance, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if name not in ("ports", "udp_ports"):
+        if name not in PORTS:
             setattr(instance, name, value)
-    _check_texts(instance)
+    check_texts(instance)
+    check_hosts(instance)
     try:
         instance.clean_fields(exclude={column.name for column in Instance._meta.fields} - values.keys())
     except ValidationError as error:
         fields = error.message_dict
         raise Invalid("; ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items()), fields=fields) from error
-
-
-def _check_texts(instance: Instance) -> None:
-    texts = [*instance.args, *instance.env, *instance.env.values()]
-    if not all(isinstance(text, str) for text in texts):
-        raise Invalid("Args and env are texts. Put numbers in quotes.", fields={"args": ["not a text"]})
-    if any("\0" in text for text in texts):
-        raise Invalid("Args and env can't hold a NUL character.", fields={"args": ["NUL"]})
-    if sum(len(text.encode()) for text in texts) > MAX_TEXT:
-        raise Invalid(f"Args and env together may have {MAX_TEXT} bytes.", fields={"env": ["too long"]})
-    for name in instance.env:
-        if not name or "=" in name:
-            raise Invalid(f"“{name}” is no name of an environment variable.", fields={"env": [name]})
-    for address in (*instance.hosts.values(), *instance.nameservers):
-        _check_address(address)
-    for host in instance.hosts:
-        if not host or any(c.isspace() or c == "#" for c in host):
-            raise Invalid(f"“{host}” is no host name.", fields={"hosts": [host]})
-
-
-def _check_address(address: str) -> None:
-    try:
-        IPv4Address(address)
-    except AddressValueError as error:
-        raise Invalid(f"“{address}” is no IPv4 address.", fields={"hosts": [address]}) from error
 
 
 def _insert(instance: Instance) -> None:
@@ -195,10 +216,11 @@ def _insert(instance: Instance) -> None:
         raise _name_taken(instance) from error
 
 
-def _update(instance: Instance) -> None:
+def _update(instance: Instance, fields: Sequence[str]) -> None:
+    """Only what was edited: the worker may be writing down what it saw."""
     try:
         with transaction.atomic():
-            instance.save()
+            instance.save(update_fields=fields)
     except IntegrityError as error:
         raise _name_taken(instance) from error
 

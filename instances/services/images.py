@@ -11,11 +11,12 @@ from instances.imaging.opsconfig import OpsConfig, parse, recipe_from
 from instances.models import NAME, Image, Upload
 from opsweb.core import access, audit, events, operations
 from opsweb.core.access import Actor
-from opsweb.core.errors import Conflict, Invalid
+from opsweb.core.errors import Conflict, Invalid, NotFound
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
 from opsweb.environment import env
 from opsweb.teams.models import Team
+from opsweb.teams.services import lock_team
 
 
 def read_config(text: str) -> OpsConfig:
@@ -44,9 +45,9 @@ def create(
     """
     access.require(actor, "image.create", team.pk)
     check_name(name)
-    _check_uploads(program, files)
+    _check_uploads(team, program, files)
     image = Image(team=team, name=name, host=Host.objects.get(name=env.host), program_upload=program, files_upload=files)
-    image.recipe = dataclasses.asdict(_recipe(config, program_name or name))
+    image.recipe = dataclasses.asdict(_recipe(config, program_name or name) if program else _recipe_inside(config, program_name))
     image.defaults = defaults_of(config) if config else {}
     image.notes = notes_of(config) if config else []
     image.created_by_id = actor.user_id
@@ -70,6 +71,7 @@ def delete(image: Image, *, actor: Actor) -> Operation:
     """Let the worker remove it. Raises: NotFound, Forbidden; Conflict("in_use") that names the instances."""
     access.require(actor, "image.delete", image.team_id)
     with transaction.atomic():
+        lock_team(image.team_id)  # a create of an instance takes it too
         operation = operations.begin(actor, "delete", kind="image", target_id=image.pk, label=image.name, team_id=image.team_id)
         users = list(image.instances.values_list("name", flat=True)[:5])
         if users:
@@ -87,10 +89,12 @@ def check_name(name: str) -> None:
         raise Invalid(f"“{name}” is no name. {NAME.message}", fields={"name": [NAME.message]})
 
 
-def _check_uploads(program: Upload | None, files: Upload | None) -> None:
+def _check_uploads(team: Team, program: Upload | None, files: Upload | None) -> None:
     if program is None and files is None:
         raise Invalid("There is nothing to run: upload a program, or an archive that holds one.", fields={"program": ["missing"]})
     for upload in (program, files):
+        if upload is not None and upload.team_id != team.pk:  # SEC-F1: bytes do not change teams
+            raise NotFound
         if upload is not None and not upload.is_complete:
             raise Invalid(
                 f"{upload.filename} is not here yet: {upload.received} of {upload.size} bytes.", fields={"upload": [str(upload.pk)]}
@@ -102,6 +106,12 @@ def _recipe(config: OpsConfig | None, program_name: str) -> Recipe:
         return recipe_from(config, program_name)
     except ImagingError as error:
         raise Invalid(error.message, code=error.code) from error
+
+
+def _recipe_inside(config: OpsConfig | None, program_name: str) -> Recipe:
+    """The program is a member of the archive: the config's, else the one that was named."""
+    config = config or OpsConfig()
+    return _recipe(dataclasses.replace(config, program=config.program or program_name), "")
 
 
 def defaults_of(config: OpsConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from django.utils import timezone
 from instances import states
 from instances.models import Instance
 from instances.services.capacity import check_room
-from instances.states import VERBS, Observed, Verb
+from instances.states import BOOT_VERBS, VERBS, Desired, Observed, Verb
 from opsweb.core import access, audit, events, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict
@@ -23,7 +23,7 @@ def request(verb: Verb, instance: Instance, *, actor: Actor) -> Operation:
     with transaction.atomic():
         operation = operations.begin(actor, verb, kind="instance", target_id=instance.pk, label=instance.name, team_id=instance.team_id)
         instance.refresh_from_db()
-        if reason := states.refusal(verb, Observed(instance.observed)):
+        if reason := states.refusal(verb, Observed(instance.observed), Desired(instance.desired)):
             raise Conflict(reason, code="wrong_state")
         if verb is Verb.START:
             check_room(instance.host, instance)
@@ -31,6 +31,10 @@ def request(verb: Verb, instance: Instance, *, actor: Actor) -> Operation:
         audit.record(actor, f"instance.{verb}", kind="instance", target_id=instance.pk, label=instance.name, team_id=instance.team_id)
         announce(instance)
     return operation
+
+
+# What a wish writes: never the columns of the last look, which the worker may be writing.
+WISH_COLUMNS = ("desired", "force", "end_by", "start_after", "restarts", "message", "accepted_at", "boots_wanted")
 
 
 def wish(instance: Instance, verb: Verb) -> None:
@@ -41,10 +45,11 @@ def wish(instance: Instance, verb: Verb) -> None:
     instance.end_by = instance.start_after = None
     instance.restarts = 0
     instance.message = ""
-    instance.accepted_at = timezone.now()
+    if verb in BOOT_VERBS:
+        instance.accepted_at = timezone.now()
     if facts.reboot:
         instance.boots_wanted = instance.boots_seen + 1
-    instance.save()
+    instance.save(update_fields=WISH_COLUMNS)
 
 
 def announce(instance: Instance) -> None:

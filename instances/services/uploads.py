@@ -1,8 +1,12 @@
 """Uploads: bytes come in chunks with an offset, are counted as they stream to disk, and are never looked at here."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from django.db import transaction
@@ -11,7 +15,7 @@ from django.utils import timezone
 from instances.models import Upload
 from opsweb.core import access, audit
 from opsweb.core.access import Actor
-from opsweb.core.errors import Conflict, TooLarge, Unavailable
+from opsweb.core.errors import Conflict, NotFound, TooLarge, Unavailable
 from opsweb.environment import env
 from opsweb.teams.models import Team
 
@@ -45,29 +49,50 @@ def append(upload: Upload, offset: int, body: bytes, *, actor: Actor) -> Upload:
     """
     access.require(actor, "upload.create", upload.team_id)
     if offset != upload.received:
-        raise Conflict(f"{upload.received} bytes are here; go on from there.", code="upload_offset", fields={"received": [upload.received]})
+        raise _offset_is(upload.received)
     if offset + len(body) > upload.size:
         raise TooLarge(f"{upload.filename} was announced with {upload.size} bytes; this chunk would pass that.")
-    _write(path_of(upload.pk), offset, body)
-    received = offset + len(body)
-    if not Upload.objects.filter(pk=upload.pk, received=offset).update(received=received):
-        raise Conflict("Another request wrote this chunk. Ask where to go on.", code="upload_offset")
+    with _opened(path_of(upload.pk)) as file:
+        _expect(upload, offset)
+        _write(file, offset, body)
+        received = offset + len(body)
+        Upload.objects.filter(pk=upload.pk, received=offset).update(received=received)
     upload.received = received
     return upload
 
 
-def _write(path: Path, offset: int, body: bytes) -> None:
+def _offset_is(received: int) -> Conflict:
+    return Conflict(f"{received} bytes are here; go on from there.", code="upload_offset", fields={"received": [received]})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, held alone: of two chunks for one place, the second sees what the first wrote."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise Unavailable(f"The panel can't store uploads now: {error.strerror}.") from error
     with os.fdopen(descriptor, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _expect(upload: Upload, offset: int) -> None:
+    received = Upload.objects.filter(pk=upload.pk).values_list("received", flat=True).first()
+    if received is None:  # cancelled meanwhile; opening may have made the file anew
+        path_of(upload.pk).unlink(missing_ok=True)
+        raise NotFound
+    if received != offset:
+        raise _offset_is(received)
+
+
+def _write(file: BinaryIO, offset: int, body: bytes) -> None:
+    try:
         file.seek(offset)
-        try:
-            file.write(body)
-            file.flush()
-        except OSError as error:
-            raise Unavailable(f"The panel can't store uploads now: {error.strerror}. Nothing is lost; go on later.") from error
+        file.write(body)
+        file.flush()
+    except OSError as error:
+        raise Unavailable(f"The panel can't store uploads now: {error.strerror}. Nothing is lost; go on later.") from error
 
 
 def cancel(upload: Upload, *, actor: Actor) -> None:

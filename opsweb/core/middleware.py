@@ -47,7 +47,7 @@ def panel_name(get_response: Handler) -> Handler:
     """Send a browser that came under another name to the panel's own: cookies know no ports, and guests live under other names."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if request.headers.get("Host", "") == env.panel_host or _needs_no_name(request):
+        if request.get_host() == env.panel_host or _needs_no_name(request):
             return get_response(request)
         if request.method in ("GET", "HEAD"):
             return HttpResponseRedirect(env.panel_url + request.get_full_path())

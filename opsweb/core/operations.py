@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -51,8 +52,13 @@ def begin(actor: Actor, verb: str, *, kind: str, target_id: UUID, label: str, te
 
 
 def _busy(current: Operation) -> Conflict:
-    since = timesince(current.created_at)
-    return Conflict(f"Busy: {current.verb} by {current.requested_by}, since {since}. Wait for it, or force off.", code="busy")
+    advice = "Wait for it, or force off." if current.kind == "instance" else "Wait for it."
+    return Conflict(f"Busy: {current.verb} by {current.requested_by}, {_ago(current.created_at)} ago. {advice}", code="busy")
+
+
+def _ago(at: datetime) -> str:
+    seconds = int((timezone.now() - at).total_seconds())
+    return f"{max(seconds, 0)} s" if seconds < 60 else timesince(at)
 
 
 def claim(operation: Operation) -> bool:
