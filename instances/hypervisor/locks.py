@@ -16,13 +16,13 @@ _STEP = 0.02
 
 
 @contextmanager
-def held(directory: Path, vm: UUID, wait: float = WAIT) -> Iterator[None]:
+def held(directory: Path, vm: UUID) -> Iterator[None]:
     """Hold the lock of `vm`, a file in `directory`.
 
     Raises: DriverError("timeout") when somebody else holds it all the time.
     """
     path = directory / str(vm)
-    fd = _acquire(path, time.monotonic() + wait)
+    fd = _acquire(path, time.monotonic() + WAIT)
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -53,10 +54,10 @@ def test_parts_follow_each_other_each_padded_to_four_bytes(tmp_path):
 
 
 def test_a_missing_part_leaves_no_descriptor(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(FileNotFoundError):
         launch.memfd("kernel", (tmp_path / "nothing",))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_vm_is_never_in_roots_group(monkeypatch, tmp_path):

@@ -46,8 +46,9 @@ def test_a_line_still_being_written_does_not_count():
 
 @pytest.mark.parametrize(
     "line",
-    [b"exit 256 1", b"exit -1 1", b"exit 3", b"exit 3 1 2", b" exit 3 1", b"exit  3 1", b"signal 0 1", b"signal 65 1", b"EXIT 3 1", b"exit 3 1x",
-     b"exit \xd9\xa3 1", b"exit 3 1\0", b"port icmp 1 1", b"port tcp 0 1", b"port tcp 65536 1", b"program", b"exit 3 999999999999", b"\0" * 99],
+    [b"exit 256 1", b"exit -1 1", b"exit 3", b"exit 3 1 2", b" exit 3 1", b"exit  3 1", b"EXIT 3 1", b"exit 3 1x", b"exit \xd9\xa3 1",
+     b"exit 3 1\0", b"exit 3 999999999999", b"signal 0 1", b"signal 65 1", b"port icmp 1 1", b"port tcp 0 1", b"port tcp 65536 1",
+     b"program", b"\0" * 99],
 )  # fmt: skip
 def test_what_is_not_in_the_grammar_is_ignored(line):
     said = parse(line + b"\n")

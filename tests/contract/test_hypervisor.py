@@ -1,0 +1,312 @@
+"""What every hypervisor driver keeps, in one class for both: the fake always, real QEMUs under `-m host`."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from instances.hypervisor import locks
+from instances.hypervisor.base import DriverError, Exit, ExitReason, Forward, Observation, Power
+from tests.contract.hypervisors import QemuRig, Rig, free_port, until
+
+GONE = Observation(Power.ABSENT)
+
+
+def in_another_process(act: Callable[..., Any], *args: Any) -> multiprocessing.process.BaseProcess:
+    process = multiprocessing.get_context("fork").Process(target=act, args=args)
+    process.start()
+    return process
+
+
+class TestHypervisor:
+    def test_of_an_unknown_vm_there_is_nothing(self, rig: Rig):
+        vm = uuid4()
+        assert rig.driver.observe(vm) == GONE
+        assert rig.driver.list() == []
+        rig.driver.kill(vm)
+        rig.driver.powerdown(vm)
+        rig.driver.erase(vm)
+        assert rig.driver.observe(vm) == GONE
+
+    def test_start(self, rig: Rig):
+        machine = rig.machine()
+        seen = rig.driver.start(machine)
+        assert seen.power is Power.RUNNING
+        assert seen.pid
+        assert seen.boot
+        assert seen.exit is None
+        assert seen.started_at <= seen.milestones["qemu"] < seen.started_at + 20
+        assert rig.driver.list() == [machine.id]
+        assert seen.limits == "" or seen.limits.startswith("no limits here: ")
+
+    def test_inv_05_a_second_start_changes_nothing(self, rig: Rig):
+        machine = rig.machine()
+        first = rig.driver.start(machine)
+        second = rig.again().start(machine)
+        assert (second.pid, second.boot) == (first.pid, first.boot)
+
+    def test_the_guest_says_when_its_program_runs_and_listens(self, rig: Rig):
+        seen = rig.booted(rig.machine())
+        until(lambda: "port:tcp:8080" in rig.driver.observe(seen_id(rig)).milestones)
+        milestones = rig.driver.observe(seen_id(rig)).milestones
+        assert seen.started_at <= milestones["program"] <= milestones["port:tcp:8080"]
+
+    def test_started_paused_it_waits(self, rig: Rig):
+        machine = replace(rig.machine(), paused=True)
+        assert rig.driver.start(machine).power is Power.PAUSED
+        assert rig.driver.start(machine).power is Power.PAUSED
+        rig.driver.resume(machine.id)
+        assert rig.driver.observe(machine.id).power is Power.RUNNING
+        until(lambda: rig.greeting(machine) in rig.console(machine.id))
+
+    def test_pause_and_resume(self, rig: Rig):
+        machine = rig.machine()
+        boot = rig.booted(machine).boot
+        for _ in range(2):  # the second of each finds it done
+            rig.driver.pause(machine.id)
+            assert rig.driver.observe(machine.id).power is Power.PAUSED
+        for _ in range(2):
+            rig.driver.resume(machine.id)
+            assert rig.driver.observe(machine.id).power is Power.RUNNING
+        assert rig.driver.observe(machine.id).boot == boot
+
+    def test_powerdown_ends_the_guest_at_our_request(self, rig: Rig):
+        machine = rig.machine()
+        boot = rig.booted(machine).boot
+        rig.driver.powerdown(machine.id)
+        seen = rig.await_power(machine.id, Power.STOPPED)
+        assert (seen.boot, seen.exit) == (boot, Exit(ExitReason.REQUEST))
+
+    def test_what_has_ended_is_laid_to_rest_by_kill_and_keeps_how(self, rig: Rig):
+        machine = rig.machine()
+        rig.end_with_3(machine)
+        ended = rig.await_power(machine.id, Power.STOPPED)
+        assert ended.pid, "nobody looked yet: the facts must still be there"
+        assert ended.exit == Exit(ExitReason.GUEST, code=3)
+        for _ in range(2):
+            rig.driver.kill(machine.id)
+            seen = rig.again().observe(machine.id)
+            assert (seen.power, seen.pid, seen.exit, seen.boot) == (Power.STOPPED, None, ended.exit, ended.boot)
+        rig.driver.powerdown(machine.id)
+
+    def test_start_after_an_end_boots_anew(self, rig: Rig):
+        machine = rig.machine()
+        rig.end_with_3(machine)
+        ended = rig.await_power(machine.id, Power.STOPPED)
+        again = rig.driver.start(machine)
+        assert again.power is Power.RUNNING
+        assert again.boot != ended.boot
+        assert again.exit is None
+
+    def test_kill(self, rig: Rig):
+        machine = rig.machine()
+        rig.booted(machine)
+        for _ in range(2):
+            rig.driver.kill(machine.id)
+            seen = rig.driver.observe(machine.id)
+            assert (seen.power, seen.pid, seen.exit) == (Power.STOPPED, None, Exit(ExitReason.REQUEST))
+
+    def test_kill_of_a_paused_one(self, rig: Rig):
+        machine = replace(rig.machine(), paused=True)
+        rig.driver.start(machine)
+        rig.driver.kill(machine.id)
+        assert rig.driver.observe(machine.id).exit == Exit(ExitReason.REQUEST)
+
+    def test_a_crash_is_seen_with_a_message(self, rig: Rig):
+        machine = rig.machine()
+        boot = rig.booted(machine).boot
+        rig.crash(machine.id)
+        seen = rig.driver.observe(machine.id)
+        assert (seen.power, seen.pid, seen.boot, seen.exit.reason) == (Power.CRASHED, None, boot, ExitReason.CRASH)
+        assert seen.exit.message
+        rig.driver.kill(machine.id)
+        assert rig.driver.observe(machine.id) == seen, "killing what is dead changes no fact"
+
+    def test_inv_02_start_after_a_crash(self, rig: Rig):
+        machine = rig.machine()
+        rig.booted(machine)
+        rig.crash(machine.id)
+        assert rig.driver.start(machine).power is Power.RUNNING
+
+    def test_reset_boots_the_guest_again_in_the_same_process(self, rig: Rig):
+        machine = rig.machine()
+        first = rig.booted(machine)
+        rig.driver.reset(machine.id)
+        until(lambda: rig.console(machine.id).count(rig.greeting(machine)) == 2)
+        seen = rig.driver.observe(machine.id)
+        assert (seen.power, seen.pid, seen.boot) == (Power.RUNNING, first.pid, first.boot)
+
+    def test_console_bytes_keep_their_place_over_boots(self, rig: Rig):
+        machine = rig.machine()
+        rig.booted(machine)
+        rig.driver.kill(machine.id)
+        before = rig.console(machine.id)
+        rig.driver.start(machine)
+        until(lambda: rig.console(machine.id).count(rig.greeting(machine)) == 2)
+        assert rig.console(machine.id).startswith(before)
+
+    @pytest.mark.parametrize("call", ["pause", "resume", "reset", "set_forwards"])
+    @pytest.mark.parametrize("state", ["absent", "stopped"])
+    def test_what_needs_a_running_vm_says_so(self, rig: Rig, call: str, state: str):
+        machine = rig.machine()
+        if state == "stopped":
+            rig.driver.start(machine)
+            rig.driver.kill(machine.id)
+        with pytest.raises(DriverError) as refused:
+            getattr(rig.driver, call)(machine.id, *((0, ()) if call == "set_forwards" else ()))
+        assert refused.value.code == "not_running"
+
+    @pytest.mark.parametrize("call", ["powerdown", "reset"])
+    def test_what_a_paused_guest_cannot_answer_is_refused(self, rig: Rig, call: str):
+        machine = replace(rig.machine(), paused=True)
+        rig.driver.start(machine)
+        with pytest.raises(DriverError) as refused:
+            getattr(rig.driver, call)(machine.id)
+        assert refused.value.code == "not_running"
+        assert rig.driver.observe(machine.id).power is Power.PAUSED
+
+    def test_forwards_change_while_it_runs(self, rig: Rig):
+        machine = rig.machine()
+        rig.booted(machine)
+        wanted = (Forward("tcp", "127.0.0.1", free_port(), 80), Forward("udp", "127.0.0.1", free_port(), 53))
+        for _ in range(2):
+            rig.driver.set_forwards(machine.id, 0, wanted)
+        rig.driver.set_forwards(machine.id, 0, ())
+        assert rig.driver.observe(machine.id).power is Power.RUNNING
+
+    def test_erase_leaves_nothing(self, rig: Rig):
+        machine = rig.machine()
+        rig.driver.start(machine)
+        rig.driver.kill(machine.id)
+        with rig.driver.lock(machine.id):
+            rig.driver.start(machine)
+        with rig.driver.lock(machine.id):
+            rig.driver.erase(machine.id)
+        with rig.driver.lock(machine.id):
+            assert rig.driver.observe(machine.id) == GONE
+        assert rig.driver.list() == []
+        assert [name for name in rig.files() if str(machine.id) in name] == []
+
+    def test_a_start_that_fails_leaves_nothing(self, rig: Rig):
+        machine = rig.machine()
+        before = rig.files() | {"run", "run/vm", "state", "state/vm"}
+        with pytest.raises(DriverError) as failed:
+            self.failing_start(rig, machine)
+        assert failed.value.code == "start_failed"
+        assert failed.value.message
+        assert rig.driver.observe(machine.id) == GONE
+        assert rig.files() <= before
+        assert rig.driver.start(machine).power is Power.RUNNING
+
+    def test_a_start_that_fails_keeps_the_console_of_before(self, rig: Rig):
+        machine = rig.machine()
+        rig.booted(machine)
+        rig.driver.kill(machine.id)
+        before = rig.console(machine.id)
+        with pytest.raises(DriverError):
+            self.failing_start(rig, machine)
+        assert rig.console(machine.id) == before
+        assert rig.driver.observe(machine.id).power is Power.STOPPED
+
+    @staticmethod
+    def failing_start(rig: Rig, machine: Any) -> None:
+        (rig.root / "run").mkdir(exist_ok=True)
+        (rig.root / "run" / "fail_next_start").write_text("The host port is in use.")
+        taken = free_port()
+        nic = replace(machine.nics[0], forwards=(Forward("tcp", "127.0.0.1", taken, 1), Forward("tcp", "127.0.0.1", taken, 2)))
+        try:
+            rig.driver.start(replace(machine, nics=(nic,)))
+        finally:
+            (rig.root / "run" / "fail_next_start").unlink(missing_ok=True)
+
+    def test_a_torn_record_hides_no_vm(self, rig: Rig):
+        machine = rig.machine()
+        first = rig.booted(machine)
+        if isinstance(rig, QemuRig):  # the fake's record is all there is of it
+            (rig.driver.paths(machine.id).run / "vm.json").write_text('{"boot"')
+        seen = rig.driver.observe(machine.id)
+        assert (seen.power, seen.pid) == (Power.RUNNING, first.pid)
+        assert rig.driver.start(machine).pid == first.pid
+        rig.driver.kill(machine.id)
+        assert rig.driver.observe(machine.id).power is Power.STOPPED
+
+    def test_inv_06_a_lock_has_one_holder_among_processes(self, rig: Rig, monkeypatch: pytest.MonkeyPatch):
+        vm, there, leave = uuid4(), multiprocessing.Event(), multiprocessing.Event()
+        other = in_another_process(hold, rig, vm, there, leave)
+        assert there.wait(10)
+        monkeypatch.setattr(locks, "WAIT", 0.1)
+        with pytest.raises(DriverError) as busy, rig.driver.lock(vm):
+            pass
+        assert busy.value.code == "timeout"
+        with rig.driver.lock(uuid4()):
+            pass  # another VM's lock is free
+        leave.set()
+        with rig.driver.lock(vm):
+            pass
+        other.join(10)
+        assert other.exitcode == 0
+
+    def test_inv_02_a_lock_dies_with_its_holder(self, rig: Rig):
+        vm, there = uuid4(), multiprocessing.Event()
+        other = in_another_process(hold, rig, vm, there, multiprocessing.Event())
+        assert there.wait(10)
+        other.kill()
+        with rig.driver.lock(vm):
+            pass
+        other.join(10)
+
+    def test_inv_06_starts_at_once_in_two_processes_make_one_vm(self, rig: Rig):
+        machine = rig.machine()
+        gate, pids = multiprocessing.Barrier(2), multiprocessing.SimpleQueue()
+        starters = [in_another_process(start_at, gate, rig, machine, pids) for _ in range(2)]
+        for starter in starters:
+            starter.join(40)
+            assert starter.exitcode == 0
+        assert pids.get() == pids.get() == rig.driver.observe(machine.id).pid
+
+    def test_no_descriptor_leaks(self, rig: Rig):
+        machine = rig.machine()
+        before = None
+        for _ in range(20 if isinstance(rig, QemuRig) else 200):
+            with rig.driver.lock(machine.id):
+                rig.driver.start(machine)
+                rig.driver.observe(machine.id)
+                rig.driver.kill(machine.id)
+            before = before or descriptors()
+        rig.driver.erase(machine.id)
+        assert descriptors() == before
+
+    def test_no_zombie_of_ours_is_left(self, rig: Rig):
+        machine = rig.machine()
+        rig.driver.start(machine)
+        rig.crash(machine.id)
+        rig.driver.observe(machine.id)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
+def seen_id(rig: Rig) -> Any:
+    (vm,) = rig.driver.list()
+    return vm
+
+
+def hold(rig: Rig, vm: Any, there: Any, leave: Any) -> None:
+    with rig.again().lock(vm):
+        there.set()
+        leave.wait(30)
+
+
+def start_at(gate: Any, rig: Rig, machine: Any, pids: Any) -> None:
+    driver = rig.again()
+    gate.wait(10)
+    with driver.lock(machine.id):
+        pids.put(driver.start(machine).pid)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
