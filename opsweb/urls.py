@@ -10,6 +10,5 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
-    path("", include("opsweb.teams.urls")),
     path("", include("instances.urls")),
 ]

@@ -10,6 +10,7 @@ from django.db import transaction
 from instances.hypervisor.base import Hypervisor
 from instances.imaging.base import BuildJob, BuildReport, ImagingError, Recipe
 from instances.imaging.builder import build
+from instances.imaging.hello import build_hello
 from instances.models import Image, Instance, Upload
 from instances.reconcile.drivers import hypervisor
 from instances.reconcile.machine import image_path
@@ -46,7 +47,7 @@ def _build(driver: Hypervisor, image: Image, operation: Operation | None) -> Non
     output = env.state_dir / "images" / f"{image.pk}.new"
     try:
         with operations.step(operation, "build"):
-            report = build(_job(image, output))
+            report = build_hello(output) if image.recipe.get("builtin") == "hello" else build(_job(image, output))
     except ImagingError as error:
         _end(image, operation, error)
         return
