@@ -46,7 +46,7 @@ class Cgroups:
         if self._hierarchy is None or self._ours is None:
             return "no limits here: this host has no cgroup v2 hierarchy"
         try:
-            (self._ours / str(machine.id)).mkdir(parents=True, exist_ok=True)
+            self._make(self._ours / str(machine.id))
             missing = [name for name in CONTROLLERS if name not in (self._hierarchy / "cgroup.controllers").read_text().split()]
             if missing:
                 return f"no limits here: cgroup v2 of this host has no controller for {', '.join(missing)}"
@@ -65,7 +65,7 @@ class Cgroups:
         return ""
 
     def remove(self, vm: UUID) -> None:
-        """Remove the VM's cgroup, whose process has ended. The kernel takes some ms to find it empty."""
+        """Remove the cgroup of a VM whose process has ended (the kernel takes some ms to find it empty), and ours with the last."""
         directory = self._ours / str(vm) if self._ours else None
         until = time.monotonic() + 1
         while directory and directory.is_dir() and time.monotonic() < until:
@@ -73,14 +73,15 @@ class Cgroups:
                 directory.rmdir()
             except OSError:
                 time.sleep(0.01)
-
-    def remove_all(self) -> None:
-        """Remove what is left of ours once no VM runs; for cleaning the host."""
-        for directory in sorted(self._ours.glob("*/")) if self._ours else []:
-            self.remove(UUID(directory.name))
         with suppress(OSError):
             if self._ours:
                 self._ours.rmdir()
+
+    def _make(self, directory: Path) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # the last VM's end removed the parent just now
+            directory.mkdir(parents=True, exist_ok=True)
 
     def _limit(self, hierarchy: Path, ours: Path, machine: Machine) -> None:
         enable = " ".join(f"+{name}" for name in CONTROLLERS)

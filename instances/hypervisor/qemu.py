@@ -89,7 +89,10 @@ class QemuHypervisor:
             return seen
         self.kill(machine.id)
         with ExitStack() as undo:
-            self._start(machine, undo)
+            try:
+                self._start(machine, undo)
+            except (OSError, ValueError) as error:
+                raise DriverError("start_failed", f"The VM cannot be started: {error}") from error
             undo.pop_all()
         return self.observe(machine.id)
 
@@ -202,10 +205,7 @@ class QemuHypervisor:
         undo.callback(self._cgroups.remove, machine.id)
         limits = self._cgroups.prepare(machine)
         undo.callback(self._end_all, machine.id)
-        try:
-            child, last, kernel = self._spawn(machine, paths, limits)
-        except (OSError, ValueError) as error:
-            raise DriverError("start_failed", f"The VM cannot be started: {error}") from error
+        child, last, kernel = self._spawn(machine, paths, limits)
         with ExitStack() as closing:
             closing.callback(os.close, kernel)
             self._await_greeting(machine, paths, child, last)
@@ -232,7 +232,8 @@ class QemuHypervisor:
     def _await_greeting(self, machine: Machine, paths: RunPaths, child: subprocess.Popen[bytes], last: Record) -> None:
         process = identity.running(child.pid)
         if process:
-            last = replace(last.born(process), limits=last.limits or self._cgroups.attach(machine.id, child.pid))
+            unattached = self._cgroups.attach(machine.id, child.pid)
+            last = replace(last.born(process), limits=last.limits or unattached)
             record.write(paths.run, last)
         try:
             qmp.greet(paths.control, GREETING_TIMEOUT)

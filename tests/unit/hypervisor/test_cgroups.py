@@ -55,11 +55,12 @@ def test_a_hierarchy_that_cannot_be_written_to_is_said_and_not_fatal(tmp_path):
 def test_inv_03_nothing_is_left(hierarchy):
     cgroups = Cgroups("c0de", hierarchy)
     (hierarchy / "cgroup.controllers").write_text("")
-    cgroups.prepare(MACHINE)
+    other = replace(MACHINE, id=uuid4())
+    for machine in (MACHINE, other):
+        cgroups.prepare(machine)
     cgroups.remove(MACHINE.id)
-    assert list((hierarchy / "opsweb-c0de").iterdir()) == []
-    cgroups.prepare(MACHINE)
-    cgroups.remove_all()
+    assert [path.name for path in (hierarchy / "opsweb-c0de").iterdir()] == [str(other.id)]
+    cgroups.remove(other.id)
     assert not (hierarchy / "opsweb-c0de").exists()
 
 

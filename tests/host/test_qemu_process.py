@@ -1,0 +1,400 @@
+"""What holds of real QEMU processes only: their privileges, their files, and that no crash of ours at any point loses or doubles one."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from instances.hypervisor import accel, identity, launch, qemu, record
+from instances.hypervisor.base import DriverError, ExitReason, Forward, Machine, Power
+from instances.hypervisor.cgroups import Cgroups, mounted
+from instances.hypervisor.tiny_guest import MARKER, PANIC, POWER_OFF, REBOOT
+from tests.contract.hypervisors import UID, QemuRig, free_port, until
+
+pytestmark = pytest.mark.host
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {key: " ".join(value.split()) for key, _, value in lines}
+
+
+class TestPrivileges:
+    """INV-10."""
+
+    def test_inv_10_qemu_has_its_own_uid_no_group_no_capability_and_the_sandbox(self, qemus: QemuRig):
+        found = status_of(qemus.booted(qemus.machine()).pid)
+        assert found["Uid"] == found["Gid"] == " ".join([str(UID)] * 4)
+        assert found["Groups"] == ""
+        assert {found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
+        assert (found["Seccomp"], found["NoNewPrivs"]) == ("2", "1")
+
+    def test_inv_10_qemu_sees_nothing_of_our_environment_or_directory(self, qemus: QemuRig, monkeypatch):
+        monkeypatch.setenv("SECRET_KEY", "precious")
+        pid = qemus.booted(qemus.machine()).pid
+        assert Path(f"/proc/{pid}/environ").read_bytes() == b""
+        assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
+
+    def test_inv_10_qemu_holds_no_descriptor_but_those_it_was_given(self, qemus: QemuRig):
+        pid = qemus.booted(qemus.machine()).pid
+        paths = qemus.driver.paths
+        (vm,) = qemus.driver.list()
+        allowed = {str(paths(vm).console_log), str(paths(vm).status_log), str(paths(vm).stderr_log), "/dev/null"}
+        open_files = {os.fspath(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        assert {name for name in open_files if name.startswith("/") and not name.startswith("/memfd:")} <= allowed
+
+    def test_inv_10_sec_a8_sockets_logs_and_record_are_closed_to_others(self, qemus: QemuRig):
+        machine = qemus.machine()
+        qemus.driver = qemu.QemuHypervisor(qemus.root / "run", qemus.root / "state", group=4242, tag="test")
+        qemus.driver.start(machine)
+        paths = qemus.driver.paths(machine.id)
+        expected = {
+            paths.run: (0o750, 4242), paths.state: (0o750, 4242), paths.control: (0o600, 0), paths.watch: (0o660, 4242),
+            paths.serial: (0o660, 4242), paths.console_log: (0o660, 4242), paths.status_log: (0o660, 4242),
+            paths.stderr_log: (0o640, 4242), paths.run / "vm.json": (0o600, 0),
+        }  # fmt: skip
+        found = {path: path.stat() for path in expected}
+        assert {path: (stat.S_IMODE(value.st_mode), value.st_gid) for path, value in found.items()} == expected
+        assert {value.st_uid for value in found.values()} == {0}
+
+    def test_inv_10_the_vms_own_user_reaches_none_of_its_sockets_and_logs(self, qemus: QemuRig):
+        machine = qemus.machine()
+        qemus.driver.start(machine)
+        paths = qemus.driver.paths(machine.id)
+        qemus.root.chmod(0o755)
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setresgid(UID, UID, UID)
+            os.setresuid(UID, UID, UID)
+            os._exit(sum(_opens(path) for path in (paths.control, paths.watch, paths.serial, paths.console_log, paths.run / "vm.json")))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def test_inv_10_it_sits_in_a_cgroup_of_its_own_where_the_host_has_cgroup_v2(self, qemus: QemuRig):
+        machine = qemus.machine()
+        seen = qemus.booted(machine)
+        if mounted() is None:
+            assert "no cgroup v2" in seen.limits
+        else:
+            assert f"/opsweb-test/{machine.id}" in Path(f"/proc/{seen.pid}/cgroup").read_text()
+            qemus.driver.erase(machine.id)
+            assert not (mounted() / "opsweb-test").exists()
+
+    def test_inv_10_a_vm_never_runs_as_root(self, qemus: QemuRig):
+        with pytest.raises(DriverError, match="cannot run as root"):
+            qemus.driver.start(replace(qemus.machine(), uid=0))
+
+
+def _opens(path: Path) -> bool:
+    with contextlib.suppress(PermissionError):
+        if path.suffix == ".sock":
+            socket.socket(socket.AF_UNIX).connect(str(path))
+        else:
+            path.open("rb").close()
+        return True
+    return False
+
+
+class TestSentences:
+    """A start that fails says why, in QEMU's own words."""
+
+    def test_a_busy_port(self, qemus: QemuRig):
+        machine = qemus.machine()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            forward = replace(machine.nics[0].forwards[0], host_port=taken.getsockname()[1])
+            with pytest.raises(DriverError, match="Could not set up host forwarding rule") as failed:
+                qemus.driver.start(replace(machine, nics=(replace(machine.nics[0], forwards=(forward,)),)))
+        assert failed.value.code == "start_failed"
+        assert not failed.value.message.startswith("qemu-system")
+
+    def test_a_busy_port_while_it_runs(self, qemus: QemuRig):
+        machine = qemus.machine()
+        qemus.driver.start(machine)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(DriverError, match=f"Port {port} on 127.0.0.1 is in use") as busy:
+                qemus.driver.set_forwards(machine.id, 0, (Forward("tcp", "127.0.0.1", port, 80),))
+        assert busy.value.code == "port_busy"
+
+    def test_a_missing_kernel(self, qemus: QemuRig):
+        with pytest.raises(DriverError, match="/nothing") as failed:
+            qemus.driver.start(replace(qemus.machine(), kernel=Path("/nothing")))
+        assert failed.value.code == "start_failed"
+
+    def test_an_unknown_machine(self, qemus: QemuRig):
+        with pytest.raises(DriverError, match="qemu-system-aarch64 is not installed|architecture"):
+            qemus.driver.start(replace(qemus.machine(), arch="vax"))
+
+
+class TestGuests:
+    """Ends and reboots that a guest makes itself."""
+
+    def test_a_guest_without_our_init_that_powers_off_ended_by_itself(self, qemus: QemuRig):
+        machine = qemus.machine()
+        qemus.booted(machine)
+        qemus.type(machine.id, POWER_OFF)
+        assert qemus.driver.observe(machine.id).exit.reason is ExitReason.GUEST
+        assert qemus.driver.observe(machine.id).power is Power.STOPPED
+
+    def test_a_kernel_panic_is_a_crash(self, qemus: QemuRig):
+        machine = qemus.machine()
+        qemus.booted(machine)
+        qemus.type(machine.id, PANIC)
+        seen = qemus.driver.observe(machine.id)
+        assert (seen.power, seen.exit.reason) == (Power.CRASHED, ExitReason.CRASH)
+        assert "panicked" in seen.exit.message
+        qemus.driver.kill(machine.id)
+        assert qemus.driver.observe(machine.id).exit == seen.exit
+
+    def test_a_reboot_from_inside_keeps_the_process(self, qemus: QemuRig):
+        machine = qemus.machine()
+        first = qemus.booted(machine)
+        with socket.socket(socket.AF_UNIX) as console:
+            console.connect(str(qemus.driver.paths(machine.id).serial))
+            console.sendall(REBOOT)
+            until(lambda: qemus.console(machine.id).count(MARKER) == 2)
+        assert qemus.driver.observe(machine.id).pid == first.pid
+
+    def test_a_silent_qemu_counts_as_running_and_can_be_killed(self, qemus: QemuRig, monkeypatch):
+        machine = qemus.machine()
+        pid = qemus.booted(machine).pid
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(qemu.qmp.status, "__defaults__", (0.2,))
+        assert qemus.driver.observe(machine.id).power is Power.RUNNING
+        qemus.driver.kill(machine.id)
+        assert qemus.driver.observe(machine.id).exit.reason is ExitReason.REQUEST
+
+    def test_forwards_are_made_and_taken_back(self, qemus: QemuRig):
+        machine = qemus.machine()
+        first, second = machine.nics[0].forwards[0], Forward("tcp", "127.0.0.1", free_port(), 80)
+        qemus.driver.start(machine)
+        qemus.driver.set_forwards(machine.id, 0, (second,))
+        assert (_bound(first.host_port), _bound(second.host_port)) == (False, True)
+        qemus.driver.set_forwards(machine.id, 0, (first, second))
+        assert (_bound(first.host_port), _bound(second.host_port)) == (True, True)
+
+
+def _bound(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class TestOwnership:
+    """INV-01, INV-07."""
+
+    def test_inv_01_sigkill_of_the_starter_leaves_the_vm_running(self, qemus: QemuRig):
+        machine = qemus.machine()
+        starter = multiprocessing.get_context("fork").Process(target=_start_and_be_killed, args=(qemus, machine))
+        starter.start()
+        starter.join(30)
+        assert starter.exitcode == -signal.SIGKILL
+        seen = qemus.driver.observe(machine.id)
+        assert seen.power is Power.RUNNING
+        until(lambda: MARKER in qemus.console(machine.id))
+        assert status_of(seen.pid)["PPid"] != str(os.getpid())
+        qemus.driver.kill(machine.id)
+        assert qemus.driver.observe(machine.id).pid is None
+
+    def test_inv_01_signals_to_our_group_do_not_reach_it(self, qemus: QemuRig):
+        pid = qemus.driver.start(qemus.machine()).pid
+        assert os.getsid(pid) == os.getpgid(pid) == pid
+
+    def test_inv_07_two_panels_never_see_each_others_vms(self, qemus: QemuRig):
+        machine = qemus.machine()
+        ours = qemus.booted(machine)
+        other = qemu.QemuHypervisor(qemus.root / "run2", qemus.root / "state2", group=0, tag="two")
+        assert other.list() == []
+        assert other.observe(machine.id).power is Power.ABSENT
+        other.kill(machine.id)
+        other.erase(machine.id)
+        theirs = other.start(replace(machine, nics=()))
+        assert theirs.pid != ours.pid
+        qemus.driver.erase(machine.id)
+        assert other.observe(machine.id).power is Power.RUNNING
+        other.erase(machine.id)
+
+    def test_inv_03_a_vm_whose_directories_are_gone_is_still_listed_and_ended(self, qemus: QemuRig):
+        machine = qemus.machine()
+        pid = qemus.booted(machine).pid
+        shutil.rmtree(qemus.root / "run")
+        shutil.rmtree(qemus.root / "state")
+        assert qemus.driver.list() == [machine.id]
+        qemus.driver.erase(machine.id)
+        assert identity.running(pid) is None
+        assert qemus.driver.list() == []
+
+    def test_inv_07_a_record_of_another_boot_of_the_host_is_history(self, qemus: QemuRig, monkeypatch):
+        machine = qemus.machine()
+        qemus.driver.start(machine)
+        qemus.driver.kill(machine.id)
+        monkeypatch.setattr(identity, "host_boot", lambda: "after the power cut")
+        seen = qemus.driver.observe(machine.id)
+        assert (seen.power, seen.exit, seen.boot) == (Power.STOPPED, None, "")
+
+
+def _start_and_be_killed(rig: QemuRig, machine: Machine) -> None:
+    rig.again().start(machine)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# Each thing that start() does to the host, and how often: (where, name, which call of it)
+STEPS = [
+    *((launch, "make_directory", call) for call in range(4)),
+    (Cgroups, "prepare", 0),
+    *((launch, "listen", call) for call in range(3)),
+    *((launch, "open_log", call) for call in range(3)),
+    (launch, "memfd", 0),
+    (record, "write", 0),
+    (record, "forget_marks", 0),
+    (launch, "spawn", 0),
+    (Cgroups, "attach", 0),
+    (record, "write", 1),
+    (qemu.qmp, "greet", 0),
+    (record, "write", 2),
+    (launch, "release_kernel", 0),
+]
+ENDS = [(identity, "find", 0), (record, "mark", 0), (identity, "end", 0), (Path, "unlink", 0), (Path, "unlink", 2), (Cgroups, "remove", 0)]
+ERASURES = [(shutil, "rmtree", 0), (shutil, "rmtree", 1), (qemu.locks, "remove", 0)]
+
+
+def _name(step: tuple[Any, str, int]) -> str:
+    return f"{step[0].__name__.rpartition('.')[2]}.{step[1]}-{step[2]}"
+
+
+def intercept(step: tuple[Any, str, int], act: Callable[[], None], *, before: bool) -> Callable[[], None]:
+    """Call `act` just before or after one call of a step; returns what takes that back."""
+    where, name, wanted = step
+    real, calls = getattr(where, name), []
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        mine = len(calls) == wanted + 1
+        if mine and before:
+            act()
+        result = real(*args, **kwargs)
+        if mine and not before:
+            act()
+        return result
+
+    setattr(where, name, wrapped)
+    return lambda: setattr(where, name, real)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail() -> None:
+    raise OSError("No space left on device")
+
+
+def killed_at(step: tuple[Any, str, int], before: bool, act: Callable[[], Any]) -> None:
+    """`act` in a process that is killed at the step."""
+
+    def run() -> None:
+        intercept(step, die, before=before)
+        act()
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(40)
+    assert process.exitcode == -signal.SIGKILL, "the step was not reached"
+
+
+def qemus_of(rig: QemuRig, vm: UUID) -> int:
+    return len(identity.find(rig.driver.paths(vm).run, vm))
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+class TestEveryStep:
+    """INV-02, INV-03, INV-05: start, kill and erase, broken at each step, then made again."""
+
+    @pytest.mark.parametrize("step", STEPS, ids=_name)
+    def test_inv_02_start_killed_at_a_step_is_found_or_made_again(self, qemus: QemuRig, step, before):
+        machine = qemus.machine()
+        killed_at(step, before, lambda: qemus.driver.start(machine))
+        assert qemus.driver.observe(machine.id).power in (Power.ABSENT, Power.STOPPED, Power.RUNNING)
+        assert qemus.driver.start(machine).power is Power.RUNNING
+        assert qemus_of(qemus, machine.id) == 1
+        until(lambda: MARKER in qemus.console(machine.id))
+        qemus.driver.erase(machine.id)
+        assert qemus_of(qemus, machine.id) == 0
+        assert [name for name in qemus.files() if str(machine.id) in name] == []
+
+    @pytest.mark.parametrize("step", STEPS, ids=_name)
+    def test_inv_03_start_killed_at_a_step_and_erased_leaves_nothing(self, qemus: QemuRig, step, before):
+        machine = qemus.machine()
+        killed_at(step, before, lambda: qemus.driver.start(machine))
+        qemus.driver.erase(machine.id)
+        assert qemus_of(qemus, machine.id) == 0
+        assert qemus.driver.list() == []
+
+    @pytest.mark.parametrize("step", STEPS, ids=_name)
+    def test_inv_03_start_failing_at_a_step_leaves_nothing(self, qemus: QemuRig, step, before):
+        machine = qemus.machine()
+        restore = intercept(step, fail, before=before)
+        with pytest.raises(DriverError, match="No space left on device") as failed:
+            qemus.driver.start(machine)
+        restore()
+        assert failed.value.code == "start_failed"
+        assert qemus_of(qemus, machine.id) == 0
+        assert [name for name in qemus.files() if str(machine.id) in name] == []
+        assert qemus.driver.start(machine).power is Power.RUNNING
+
+    @pytest.mark.parametrize("step", ENDS, ids=_name)
+    def test_inv_02_kill_killed_at_a_step_is_finished_by_the_next(self, qemus: QemuRig, step, before):
+        machine = qemus.machine()
+        qemus.booted(machine)
+        killed_at(step, before, lambda: qemus.driver.kill(machine.id))
+        qemus.driver.kill(machine.id)
+        seen = qemus.driver.observe(machine.id)
+        assert (seen.power, seen.pid, seen.exit.reason) == (Power.STOPPED, None, ExitReason.REQUEST)
+        assert not qemus.driver.paths(machine.id).control.exists()
+
+    @pytest.mark.parametrize("step", ENDS, ids=_name)
+    def test_inv_02_how_a_guest_ended_outlives_a_kill_that_is_killed(self, qemus: QemuRig, step, before):
+        machine = qemus.machine()
+        qemus.end_with_3(machine)
+        killed_at(step, before, lambda: qemus.driver.kill(machine.id))
+        assert qemus.driver.observe(machine.id).exit.code == 3
+        qemus.driver.kill(machine.id)
+        assert qemus.driver.observe(machine.id).exit.reason is ExitReason.GUEST
+
+    @pytest.mark.parametrize("step", [*ENDS, *ERASURES], ids=_name)
+    def test_inv_03_erase_killed_at_a_step_is_finished_by_the_next(self, qemus: QemuRig, step, before):
+        machine = qemus.machine()
+        qemus.booted(machine)
+        killed_at(step, before, lambda: qemus.driver.erase(machine.id))
+        qemus.driver.erase(machine.id)
+        assert qemus_of(qemus, machine.id) == 0
+        assert [name for name in qemus.files() if str(machine.id) in name] == []
+
+
+class TestProbe:
+    """The accelerator is judged by a boot."""
+
+    def test_a_guest_boots_to_its_end_and_leaves_nothing(self, qemus: QemuRig):
+        assert accel.boot(qemus.root / "run", "tcg", uid=UID) == ""
+        assert list((qemus.root / "run").iterdir()) == []
+
+    def test_what_does_not_boot_says_why(self, qemus: QemuRig):
+        assert "no such accelerator" in accel.boot(qemus.root / "run", "none", uid=UID)
+        assert list((qemus.root / "run").iterdir()) == []
+
+    def test_the_verdict_is_one_of_two_with_a_sentence(self, qemus: QemuRig):
+        verdict = accel.probe(qemus.root / "run", uid=UID)
+        assert verdict.accelerator in ("kvm", "tcg")
+        assert verdict.sentence.endswith(".") or "KVM does not work here" in verdict.sentence
+
+    def test_this_hosts_qemu_is_new_enough(self):
+        assert accel.require_qemu() >= accel.OLDEST
