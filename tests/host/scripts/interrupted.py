@@ -1,0 +1,162 @@
+"""Interrupts the reconciler at sampled calls of ours, then lets it go on; prints what came of each as JSON.
+
+Run by test_interrupted.py: `interrupted.py <kill|fail> <start|delete> <samples>`. Django is set up once; each try is a forked child.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.db import connections  # noqa: E402
+
+from instances.models import Image, Instance  # noqa: E402
+from instances.reconcile.converge import converge  # noqa: E402
+from instances.reconcile.drivers import hypervisor  # noqa: E402
+from instances.reconcile.images import converge_image  # noqa: E402
+from instances.services import create, power  # noqa: E402
+from instances.services.create import InstanceSpec  # noqa: E402
+from instances.services.first_start import ensure  # noqa: E402
+from instances.states import Verb  # noqa: E402
+from opsweb.core.access import SYSTEM  # noqa: E402
+from opsweb.core.models import Host, Operation  # noqa: E402
+from opsweb.environment import env  # noqa: E402
+from opsweb.teams.models import Team  # noqa: E402
+
+OURS = ("instances.", "networks.", "opsweb.core.")
+HOW, WHEN, SAMPLES = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+
+def in_child(act: Callable[[], Any]) -> int:
+    """Run `act` in a forked child; returns its wait status."""
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+            code = 0
+        except BaseException as error:  # noqa: BLE001  # the child must not run the parent's code
+            print(f"child: {type(error).__name__}: {error}", file=sys.stderr)
+            code = 1
+        sys.stderr.flush()
+        os._exit(code)
+    return os.waitpid(child, 0)[1]
+
+
+def interrupted_at(number: int, act: Callable[[], Any], counted: int | None = None) -> int:
+    """Run `act`, and at our call number `number` die by SIGKILL, or meet an OSError; returns how many calls there were."""
+    calls = 0
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        if event != "call" or not str(frame.f_globals.get("__name__", "")).startswith(OURS):
+            return
+        calls += 1
+        if calls == number and HOW == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if calls == number:
+            raise OSError(28, "injected: no space left on device")
+
+    sys.setprofile(profile)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+        if counted is not None:
+            os.write(counted, str(calls).encode())
+    return calls
+
+
+def prepare() -> tuple[Team, Image]:
+    """A host, a team, a built image and an idle guest's worth of settings."""
+    ensure()
+    Host.objects.filter(name=env.host).update(vcpus=4, memory_mib=8192, accelerator="tcg")
+    team, image = Team.objects.get(), Image.objects.get()
+    Instance.objects.all().delete()
+    Operation.objects.exclude(kind="image").delete()
+    converge_image(image.pk)
+    image.refresh_from_db()
+    assert image.digest, image.error
+    return team, image
+
+
+def fresh(team: Team, image: Image, name: str) -> Instance:
+    """An instance that is to run, and about which nobody has done anything."""
+    instance, _ = create.create(team, name, image, InstanceSpec(memory_mib=128, ports=["18499:8080"]), actor=SYSTEM)
+    return instance
+
+
+def processes_of(instance: Instance) -> int:
+    """How many QEMU processes carry its uuid."""
+    marker = str(instance.pk).encode()
+    count = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            count += words[0].endswith(b"qemu-system-x86_64") and marker in words
+    return count
+
+
+def left_over(instance: Instance) -> list[str]:
+    """Files of an instance that is gone."""
+    paths = hypervisor().paths(instance.pk)
+    return [str(path) for path in (paths.run, paths.state) if path.exists()]
+
+
+def one_try(team: Team, image: Image, number: int) -> dict[str, Any]:
+    """Interrupt at `number`, go on in other processes, delete; what was there at each point."""
+    instance = fresh(team, image, f"try-{number}")
+    if WHEN == "start":
+        in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
+    after = in_child(lambda: converge(instance.pk))
+    instance.refresh_from_db()
+    result = {"at": number, "went_on": after == 0, "observed": instance.observed, "processes": processes_of(instance), "message": instance.message}
+    power.request(Verb.DELETE, instance, actor=SYSTEM)
+    if WHEN == "delete":
+        in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
+    in_child(lambda: converge(instance.pk))
+    result |= {
+        "rows": Instance.objects.filter(pk=instance.pk).count(),
+        "active": Operation.objects.filter(target_id=instance.pk, status__in=Operation.ACTIVE).count(),
+        "processes_after": processes_of(instance),
+        "left_over": left_over(instance),
+    }
+    return result
+
+
+def count_calls(team: Team, image: Image) -> int:
+    """How many calls of ours an uninterrupted one makes."""
+    instance = fresh(team, image, "counted")
+    if WHEN == "delete":
+        in_child(lambda: converge(instance.pk))
+        power.request(Verb.DELETE, instance, actor=SYSTEM)
+    reader, writer = os.pipe()
+    in_child(lambda: interrupted_at(0, lambda: converge(instance.pk), writer))
+    os.close(writer)
+    calls = int(os.read(reader, 32))
+    if WHEN == "start":
+        power.request(Verb.DELETE, instance, actor=SYSTEM)
+        in_child(lambda: converge(instance.pk))
+    return calls
+
+
+def main() -> None:
+    """Print the results."""
+    team, image = prepare()
+    calls = count_calls(team, image)
+    points = sorted({1 + index * calls // SAMPLES for index in range(SAMPLES)})
+    print(json.dumps({"calls": calls, "tries": [one_try(team, image, point) for point in points]}))
+
+
+main()
