@@ -32,15 +32,20 @@ def hold(look: Callable[[], T], is_enough: Callable[[T], bool], *, team_id: int,
 
 
 async def watch(look: Callable[[], T], is_enough: Callable[[T], bool], *, team_id: int, concerns: tuple[str, ...], seconds: float) -> T:
-    """The same in an event loop; `look` runs in the thread that called `hold`. It listens first, so no event falls between."""
+    """The same in an event loop; `look` and `is_enough` run in the thread that called `hold`. It listens first: no event falls between."""
+
+    def try_once() -> tuple[T, bool]:
+        found = look()
+        return found, is_enough(found)
+
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     async with _events(team_id, concerns) as heard:
         while True:
             heard.clear()
-            found = await sync_to_async(look)()
+            found, enough = await sync_to_async(try_once)()
             left = deadline - clock()
-            if is_enough(found) or left <= 0:
+            if enough or left <= 0:
                 return found
             with suppress(TimeoutError):
                 await asyncio.wait_for(heard.wait(), min(left, LOOK_SECONDS))

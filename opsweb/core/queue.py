@@ -4,9 +4,10 @@ import logging
 from functools import partial
 from typing import Any
 
-from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
+
+from opsweb.celery import app
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,6 @@ def enqueue(task: str, queue: str, *args: str, countdown: float | None = None) -
 def _send(task: str, queue: str, args: tuple[str, ...], countdown: float | None) -> None:
     options: dict[str, Any] = {"queue": queue, "countdown": countdown, "ignore_result": True}
     try:
-        current_app.send_task(task, args=args, **options)
+        app.send_task(task, args=args, **options)
     except (OperationalError, OSError) as error:
         log.warning("%s%s not queued, the sweep will do it: %s", task, args, error)
