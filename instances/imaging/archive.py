@@ -61,7 +61,7 @@ class ArchiveReader:
         self._seen += 1
         if self._seen > self._limits.files:
             raise ImagingError("too_large", f"The archive holds more than {self._limits.files} files.")
-        path = member_path(member.pathname)
+        path = member_path(_decoded(member.pathname))
         if not path:  # "./" itself
             return
         self._tree.add(self._entry(path, member))
@@ -75,7 +75,7 @@ class ArchiveReader:
         if member.isdir:
             return cpio.directory(path, (member.mode & 0o1777) | 0o700)
         if member.issym:
-            return cpio.symlink(path, link_target(path, member.linkpath))
+            return cpio.symlink(path, link_target(path, _decoded(member.linkpath)))
         raise ImagingError("bad_archive", f"{path!r} is a device, pipe or socket; files, directories and links are what an image can take.")
 
     def _spooled(self, path: str, blocks: Iterator[bytes]) -> Span:
@@ -93,11 +93,17 @@ class ArchiveReader:
             raise ImagingError("too_large", f"The archive unpacks to more than {limit} MiB (the limit was reached in {path!r}).")
 
     def _hard_link(self, path: str, member: ArchiveEntry) -> cpio.Entry:
-        target = self._tree.entries.get(member_path(member.linkpath))
+        name = _decoded(member.linkpath)
+        target = self._tree.entries.get(member_path(name))
         if target is None or not stat.S_ISREG(target.mode):
-            raise ImagingError("bad_archive", f"{path!r} is a hard link to {member.linkpath!r}, which is no file before it in the archive.")
+            raise ImagingError("bad_archive", f"{path!r} is a hard link to {name!r}, which is no file before it in the archive.")
         self._count(target.length, path)
         return cpio.Entry(path, target.mode, target.content)
+
+
+def _decoded(name: str | bytes | None) -> str:
+    """A name of the archive; libarchive gives bytes where they are no UTF-8, and they stay these bytes."""
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name or ""
 
 
 def _reason(error: libarchive.ArchiveError) -> str:

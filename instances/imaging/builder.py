@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,8 @@ def _run(job: BuildJob, descriptors: dict[str, int | None]) -> dict[str, Any]:
     )
     try:
         said = _converse(child, text.encode(), job.limits.seconds + _GRACE_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE_SECONDS if len(said) <= _ANSWER_BYTES else 0)
     finally:
         child.kill()
         child.wait()
@@ -112,7 +114,6 @@ def _converse(child: subprocess.Popen[bytes], text: bytes, seconds: float) -> by
             if not chunk:
                 break
             said += chunk
-    child.wait(timeout=max(0.1, deadline - time.monotonic()))
     return said
 
 
@@ -126,15 +127,14 @@ def _parse(said: bytes, code: int, job: BuildJob) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         raise ImagingError("builder_failed", f"The image builder ended with status {code}: {lines[-1][:500]}")
-    error = answer.get("error")
-    if error is not None:
-        raise ImagingError(_text(error["code"]), _text(error["message"]))
     return answer
 
 
 def _report(answer: dict[str, Any], output: int) -> BuildReport:
-    """The answer as a report; every value is checked, digest and size are our own findings."""
+    """The answer as a report, or its error raised; every value is checked, digest and size are our own findings."""
     try:
+        if "error" in answer:
+            raise ImagingError(_text(answer["error"]["code"]), _text(answer["error"]["message"]))
         return BuildReport(
             digest=_digest(output),
             size=os.fstat(output).st_size,

@@ -146,7 +146,8 @@ def _tree(entries: Iterable[cpio.Entry]) -> Tree:
 def _put_program(tree: Tree, guest_path: str, content: Span) -> str:
     path = tree.place(member_path(guest_path.lstrip("/")))
     there = tree.entries.get(path)
-    if not path or (there is not None and stat.S_ISDIR(there.mode)):
+    is_directory = (there is not None and stat.S_ISDIR(there.mode)) or any(other.startswith(f"{path}/") for other in tree.entries)
+    if not path or is_directory:
         raise ImagingError("bad_path", f"The program can't be put at {guest_path!r}: the archive has a directory there.")
     tree.entries[path] = cpio.Entry(path, stat.S_IFREG | 0o755, content)
     tree.check_parents()
