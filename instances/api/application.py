@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Router
 from ninja.openapi.docs import Swagger
@@ -73,6 +73,8 @@ def _door(view: View) -> View:
             response = view(request, *args, **kwargs)
         except Refusal as error:
             return refused(request, error)
+        except Http404:
+            return refused(request, NotFound())
         except Exception as error:  # noqa: BLE001  # the last line: logged with its traceback
             return unexpected(request, error)
         return method_not_allowed(request, response) if isinstance(response, HttpResponseNotAllowed) else response

@@ -88,7 +88,6 @@ ANSWERS: dict[type[Exception], Answer] = {
     HttpError: _of_ninja,
     Http404: lambda request, error: refused(request, NotFound()),
     RequestDataTooBig: lambda request, error: refused(request, TooLarge("The body is larger than one request may be.")),
-    RecursionError: lambda request, error: refused(request, Invalid("The JSON is nested too deeply.")),
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
     RedisError: _unavailable,

@@ -1,0 +1,45 @@
+"""config/check: what the panel makes of a config.json."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+ApiOf = Callable[..., Any]
+
+
+def test_a_good_one_is_read_back_with_notes(api: ApiOf, vic: User) -> None:
+    answer = api(vic).post("config/check", {"text": '{"args": ["-v"], "RunConfig": {"Memory": "1g", "TapName": "tap7"}}'})
+    assert answer.status_code == 200
+    assert answer.json()["config"]["args"] == ["-v"]
+    assert answer.json()["config"]["memory_mib"] == 1024
+    assert [note["field"] for note in answer.json()["notes"]] == ["RunConfig.TapName"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "bad_json"),
+        ('{"Args": 1}', "bad_value"),
+        ('{"Argz": []}', "unknown_field"),
+        ("[" * 100_000, "bad_json"),
+        ('{"Args": [1e999999]}', "bad_value"),
+    ],
+)
+def test_a_bad_one_is_explained(api: ApiOf, vic: User, text: str, code: str) -> None:
+    """SEC-I1."""
+    answer = api(vic).post("config/check", {"text": text})
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+def test_where_and_how_to_mend_it(api: ApiOf, vic: User) -> None:
+    fields = api(vic).post("config/check", {"text": '{\n  "Args": ["-v"],\n}'}).json()["fields"]
+    assert fields["line"] in ([2], [3])
+    assert fields["column"]
+    assert fields["mend"]
+
+
+@pytest.mark.parametrize("body", [{}, {"text": 7}, {"text": "{}", "path": "/etc/passwd"}, {"text": "x" * (1024**2 + 1)}])
+def test_a_bad_body_is_refused(api: ApiOf, vic: User, body: Any) -> None:
+    assert api(vic).post("config/check", body).status_code == 422
