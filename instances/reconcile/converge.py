@@ -29,6 +29,8 @@ from opsweb.environment import env
 
 log = logging.getLogger(__name__)
 
+Perform = Callable[[Hypervisor, Instance, Operation | None], None]
+
 MAX_STEPS = 6
 STOP_SECONDS = 20  # how long a guest may take to end after the power button
 RETRY_SECONDS = 30  # between tries of a start that nobody waits for
@@ -75,8 +77,7 @@ def _advance(driver: Hypervisor, instance: Instance) -> bool:
     if step is Step.WAIT:
         return False
     try:
-        with operations.step(operation, step.value):
-            PERFORM[step](driver, instance)
+        PERFORM[step](driver, instance, operation)
     except NotYet:
         return False
     except (DriverError, FabricError, ImagingError, StepFailed) as error:
@@ -133,20 +134,32 @@ def _fail(instance: Instance, operation: Operation | None, code: str, message: s
     events.changed("instance", instance.pk, instance.team_id)
 
 
-def _start(driver: Hypervisor, instance: Instance) -> None:
+def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
+    _need_image(instance)
+    with operations.step(operation, "ports"):
+        _need_free_ports(instance)
+    with operations.step(operation, "rules"):
+        keep_host_guard(instance.host)
+    with operations.step(operation, "image"):
+        machine = machine_of(instance)
+        _before_boot(instance)
+    with operations.step(operation, "QEMU"):
+        seen = driver.start(machine)
+    tell_watcher(instance)
+    record(instance, seen)
+
+
+def _need_image(instance: Instance) -> None:
+    if instance.image.error:
+        raise StepFailed("image_failed", f"Its image could not be built: {instance.image.error}")
     if not instance.image.digest:
-        if instance.image.error:
-            raise StepFailed("image_failed", f"Its image could not be built: {instance.image.error}")
         raise NotYet
+
+
+def _need_free_ports(instance: Instance) -> None:
     if busy := busy_forwards(instance.pk):
         taken = ", ".join(f"{endpoint.port}/{endpoint.protocol} by {who}" for endpoint, who in busy.items())
         raise StepFailed("port_busy", f"A port of the host is in use: {taken}. Take another host port, or end that program.")
-    keep_host_guard(instance.host)
-    machine = machine_of(instance)
-    _before_boot(instance)
-    seen = driver.start(machine)
-    tell_watcher(instance)
-    record(instance, seen)
 
 
 def _before_boot(instance: Instance) -> None:
@@ -159,32 +172,40 @@ def _before_boot(instance: Instance) -> None:
     instance.save(update_fields=["boots_seen", "end_by", "start_after", "first_byte_at", "exit", "message", "applied", "accepted_at"])
 
 
-def _powerdown(driver: Hypervisor, instance: Instance) -> None:
+def _powerdown(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
     instance.end_by = timezone.now() + timedelta(seconds=STOP_SECONDS)
     instance.save(update_fields=["end_by"])
-    driver.powerdown(instance.pk)
+    with operations.step(operation, "power down"):
+        driver.powerdown(instance.pk)
     enqueue("instances.converge", instance.host.queue, str(instance.pk), countdown=STOP_SECONDS)
 
 
-def _reset(driver: Hypervisor, instance: Instance) -> None:
-    driver.reset(instance.pk)
+def _reset(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
+    with operations.step(operation, "reset"):
+        driver.reset(instance.pk)
     instance.boots_seen, instance.force = instance.boots_wanted, False
     instance.save(update_fields=["boots_seen", "force"])
 
 
-def _erase(driver: Hypervisor, instance: Instance) -> None:
-    driver.erase(instance.pk)
+def _plain(step: Step, act: Callable[[Hypervisor, UUID], None]) -> Perform:
+    """A step that is one call of the driver."""
+
+    def perform(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
+        with operations.step(operation, step.value):
+            act(driver, instance.pk)
+
+    return perform
 
 
-PERFORM: dict[Step, Callable[[Hypervisor, Instance], None]] = {
+PERFORM: dict[Step, Perform] = {
     Step.START: _start,
     Step.START_PAUSED: _start,
-    Step.PAUSE: lambda driver, instance: driver.pause(instance.pk),
-    Step.RESUME: lambda driver, instance: driver.resume(instance.pk),
+    Step.PAUSE: _plain(Step.PAUSE, lambda driver, vm: driver.pause(vm)),
+    Step.RESUME: _plain(Step.RESUME, lambda driver, vm: driver.resume(vm)),
     Step.POWERDOWN: _powerdown,
-    Step.KILL: lambda driver, instance: driver.kill(instance.pk),
+    Step.KILL: _plain(Step.KILL, lambda driver, vm: driver.kill(vm)),
     Step.RESET: _reset,
-    Step.ERASE: _erase,
+    Step.ERASE: _plain(Step.ERASE, lambda driver, vm: driver.erase(vm)),
 }
 
 

@@ -88,7 +88,7 @@ def test_a_created_instance_runs_and_its_operation_has_its_steps(make: Make, sen
     instance.refresh_from_db()
     assert (instance.observed, instance.message) == ("running", "")
     operation = last_operation(instance)
-    assert (operation.status, [step["name"] for step in operation.steps]) == ("succeeded", ["queued", "start"])
+    assert (operation.status, [step["name"] for step in operation.steps]) == ("succeeded", ["queued", "ports", "rules", "image", "QEMU"])
 
 
 def test_a_lost_message_is_made_good_by_the_sweep(make: Make, sent: SentTasks) -> None:
