@@ -63,8 +63,8 @@ def parse(text: str) -> OpsConfig:
 def read(value: Any) -> OpsConfig:
     """A decoded config. Raises: ConfigError."""
     top = _section("", value)
-    run = _section("RunConfig", top.get("RunConfig") or {})
-    cloud = _section("CloudConfig", top.get("CloudConfig") or {})
+    run = _section("RunConfig", top.get("RunConfig", {}))
+    cloud = _section("CloudConfig", top.get("CloudConfig", {}))
     return OpsConfig(
         args=_get(top, "Args", _texts),
         env=_get(top, "Env", _variables) or {},
