@@ -36,11 +36,23 @@ class Meter:
         return min(100, round(100 * self.used / self.limit)) if self.limit else 100
 
     @property
+    def amount(self) -> str:
+        """What is taken: "3", "1.5"."""
+        return f"{self.used / GIB:.3g}" if self._in_gib else str(self.used)
+
+    @property
+    def whole(self) -> str:
+        """The limit with its unit: "32", "16 GiB"."""
+        return f"{self.limit / GIB:.3g} GiB" if self._in_gib else f"{self.limit} {self.unit}".strip()
+
+    @property
     def text(self) -> str:
         """ "3 of 32", "1.5 of 16 GiB"."""
-        if self.unit == "MiB" and self.limit >= GIB:
-            return f"{self.used / GIB:.3g} of {self.limit / GIB:.3g} GiB"
-        return f"{self.used} of {self.limit} {self.unit}".strip()
+        return f"{self.amount} of {self.whole}"
+
+    @property
+    def _in_gib(self) -> bool:
+        return self.unit == "MiB" and self.limit >= GIB
 
 
 class Panel:

@@ -1,0 +1,123 @@
+"""An instance's page with its tabs, its verbs, and its edit form."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from instances import as_code
+from instances.forms import POLICIES, InstanceForm, initial_of, rows_of_instance
+from instances.models import Instance
+from instances.services import create, power
+from instances.shown import last_starts
+from instances.states import VERBS, Verb
+from instances.views import answers
+from instances.views.activity import entries_of
+from instances.views.present import Shown, bars, with_relations
+from opsweb.core import access, operations
+from opsweb.core.access import Actor
+from opsweb.core.errors import Refusal
+from opsweb.core.models import Operation
+from opsweb.teams.actors import actor_of
+
+TABS = {"overview": "Overview", "console": "Console", "activity": "Activity", "config": "Config"}
+ENTRIES = {"overview": 6, "activity": 100}
+
+
+def detail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
+    """One page; `?tab=` says which part of it."""
+    actor = actor_of(request)
+    return _page(request, fetch(actor, instance_id), actor)
+
+
+def fetch(actor: Actor, instance_id: UUID) -> Instance:
+    """The instance with all its page needs. Raises: NotFound."""
+    return access.get_or_404(actor, with_relations(Instance.objects.all()), pk=instance_id)
+
+
+def _page(request: HttpRequest, instance: Instance, actor: Actor, form: InstanceForm | None = None) -> HttpResponse:
+    tab = "config" if form else request.GET.get("tab", "overview")
+    if tab not in TABS:
+        raise Http404
+    shown = Shown(instance, operations.active("instance", instance.pk), actor)
+    context = {"shown": shown, "instance": instance, "tab": tab, "tabs": TABS, **TAB_CONTEXT[tab](shown, form)}
+    return answers.page(request, "instances/detail.html", context, status=422 if form else 200)
+
+
+def _overview(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
+    instance = shown.instance
+    start = last_starts([instance]).get(instance.pk)
+    failed = _last_failure(instance)
+    return {
+        "bars": bars(instance, start),
+        "policy": POLICIES[instance.restart_policy],
+        "start": start,
+        "failed": failed,
+        "entries": entries_of(shown.actor, target=instance.pk)[: ENTRIES["overview"]],
+        "may_write": not access.refusal(shown.actor, "console.write", instance.team_id),
+    }
+
+
+def _last_failure(instance: Instance) -> Operation | None:
+    """The last operation, when it failed and nothing has been done since."""
+    last = Operation.objects.filter(kind="instance", target_id=instance.pk).order_by("-created_at").first()
+    return last if last and last.status == Operation.Status.FAILED else None
+
+
+def _console(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
+    return {"may_write": not access.refusal(shown.actor, "console.write", shown.instance.team_id)}
+
+
+def _activity(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
+    mine = Operation.objects.filter(kind="instance", target_id=shown.instance.pk)
+    return {"entries": entries_of(shown.actor, target=shown.instance.pk)[: ENTRIES["activity"]], "done": list(mine[:30])}
+
+
+def _config(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
+    instance = shown.instance
+    return {
+        "form": form or InstanceForm(initial=initial_of(instance), port_rows=rows_of_instance(instance)),
+        "why_not": access.refusal(shown.actor, "instance.edit", instance.team_id),
+        "config_json": as_code.config_json(instance, shown.forwards),
+        "create_line": as_code.create_line(instance, shown.forwards),
+    }
+
+
+TAB_CONTEXT = {"overview": _overview, "console": _console, "activity": _activity, "config": _config}
+
+
+@require_POST
+def edit(request: HttpRequest, instance_id: UUID) -> HttpResponse:
+    """Save the config tab's form."""
+    actor = actor_of(request)
+    instance = fetch(actor, instance_id)
+    form = InstanceForm(request.POST)
+    if form.is_valid():
+        try:
+            create.edit(instance, form.spec(blank_is_default=False), actor=actor, name=form.cleaned_data["name"])
+        except Refusal as error:
+            form.add_refusal(error)
+        else:
+            return redirect(reverse("instances:detail", args=[instance_id]) + "?tab=config&saved=1")
+    return _page(request, instance, actor, form)
+
+
+@require_POST
+def verb(request: HttpRequest, instance_id: UUID, name: str) -> HttpResponse:
+    """Ask for a verb; the page itself changes by the event that follows."""
+    if name not in VERBS:
+        raise Http404
+    actor = actor_of(request)
+    instance = fetch(actor, instance_id)
+    here = reverse("instances:detail", args=[instance_id])
+    try:
+        power.request(Verb(name), instance, actor=actor)
+    except Refusal as error:
+        return answers.refused(request, error, here)
+    text = f"{VERBS[Verb(name)].doing.rstrip('…')} {instance.name}."
+    if name == Verb.DELETE:
+        return answers.moved(request, text, reverse("instances:list"))
+    return answers.done(request, text, here)

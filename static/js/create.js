@@ -1,0 +1,184 @@
+// The create page: files become uploads, a config.json fills the form, the quota and the command line follow what is chosen.
+import { newBox, takeFiles, uploadShown } from "./progress.js";
+import { addRow, rowOf, rowsOf, watchPorts } from "./ports.js";
+import { setSize, sizeOf, watchSize } from "./size.js";
+import { call, kindOf } from "./upload.js";
+
+const form = document.querySelector("[data-create]");
+const { team } = form.dataset;
+const hidden = (name) => form.querySelector(`[data-hidden=${name}]`);
+const submit = form.querySelector("[data-create-submit]");
+let running = 0;
+
+watchSize(form);
+watchPorts(form);
+form.addEventListener("input", update);
+form.addEventListener("change", (event) => {
+  if (event.target.name === "image") chooseImage(event.target);
+  update();
+});
+takeFiles((files) => files.forEach(take));
+form.addEventListener("submit", (event) => {
+  if (running) event.preventDefault();
+  else submit?.setAttribute("aria-busy", "true");
+});
+addEventListener("pageshow", () => submit?.removeAttribute("aria-busy"));
+
+async function take(file) {
+  try {
+    const kind = await kindOf(file);
+    if (kind === "config") await takeConfig(await file.text(), file.name);
+    else await takeUpload(file, kind);
+  } catch (error) {
+    newBox(file.name).fail(error.message);
+  }
+}
+
+async function takeUpload(file, kind) {
+  dropUpload(kind);
+  proposeName(file.name);
+  working(+1);
+  const done = await uploadShown(file, team, () => clear(kind));
+  working(-1);
+  if (!done) return;
+  hidden(kind).value = done.id;
+  hidden(`${kind}_name`).value = file.name;
+  done.box.element.dataset.kind = kind;
+  done.box.text(`${kind === "program" ? "program" : "its files and libraries"} · uploaded`);
+  for (const image of form.querySelectorAll("[name=image]:checked")) image.checked = false;
+  update();
+}
+
+// One of each kind: a second program takes the first one's place.
+function dropUpload(kind) {
+  form.querySelector(`[data-kind=${kind}]`)?.remove();
+  clear(kind);
+}
+
+function clear(kind) {
+  hidden(kind).value = "";
+  if (kind !== "config") hidden(`${kind}_name`).value = "";
+  update();
+}
+
+function chooseImage(input) {
+  for (const kind of ["program", "files"]) dropUpload(kind);
+  proposeName(input.dataset.name);
+}
+
+function working(change) {
+  running += change;
+  submit?.toggleAttribute("disabled", running > 0);
+  form.querySelector("[data-create-hint]").textContent = running ? "Waits for the upload; the rest can be filled in meanwhile." : "";
+}
+
+function proposeName(filename) {
+  const field = form.elements.name;
+  if (field.value && !field.dataset.proposed) return;
+  field.value = filename.split("/").pop().split(".")[0].toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40).replace(/-$/, "") || "app";
+  field.dataset.proposed = "yes";
+}
+form.elements.name.addEventListener("input", () => delete form.elements.name.dataset.proposed);
+
+// The server reads the config; its answer fills the fields, and notes say what becomes of the rest.
+async function takeConfig(text, name) {
+  dropUpload("config");
+  const box = newBox(name, () => clear("config"));
+  try {
+    const { config, notes } = await call("POST", "/api/v1/config/check", { text });
+    box.element.dataset.kind = "config";
+    box.element.dataset.tone = "run";
+    box.element.querySelector(".ow-track").remove();
+    box.text("config · read");
+    hidden("config").value = text;
+    fill(config);
+    showNotes(notes);
+  } catch (error) {
+    const { line, column, mend } = error.fields ?? {};
+    box.fail([error.message, line && `Line ${line[0]}${column ? `, column ${column[0]}` : ""}.`, mend?.[0]].filter(Boolean).join(" "));
+  }
+  update();
+}
+
+function fill(config) {
+  const { elements } = form;
+  if (config.instance_name) elements.name.value = config.instance_name;
+  if (config.vcpus || config.memory_mib) setSize(form, config.vcpus || sizeOf(form).vcpus, config.memory_mib || sizeOf(form).memory);
+  if (config.args?.length) elements.args.value = config.args.map(quote).join(" ");
+  if (config.env && Object.keys(config.env).length) elements.env.value = Object.entries(config.env).map((pair) => pair.join("=")).join("\n");
+  if (config.nameservers?.length) elements.nameservers.value = config.nameservers.join(" ");
+  if (config.reboot_on_exit) elements.reboot_on_exit.checked = true;
+  for (const [list, protocol] of [[config.ports, "tcp"], [config.udp_ports, "udp"]]) {
+    for (const text of list ?? []) addRow(form, rowOf(text, protocol));
+  }
+  for (const fold of form.querySelectorAll("details[data-fold]")) {
+    if ([...fold.querySelectorAll("textarea, input[type=text]")].some((field) => field.value)) fold.open = true;
+  }
+}
+
+function showNotes(notes = []) {
+  const box = form.querySelector("[data-config-notes]");
+  box.hidden = !notes.length;
+  box.querySelector("ul").replaceChildren(...notes.map(({ field, note }) => {
+    const item = document.createElement("li");
+    item.textContent = field ? `${field}: ${note}` : note;
+    return item;
+  }));
+}
+
+const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+function update() {
+  showPlan();
+  showCommand();
+}
+
+function showPlan() {
+  const { vcpus, memory } = sizeOf(form);
+  const wanted = { instances: 1, vcpus, memory_mib: memory };
+  for (const meter of form.querySelectorAll("[data-plan]")) {
+    const { plan, unit } = meter.dataset;
+    const used = Number(meter.dataset.used), limit = Number(meter.dataset.limit);
+    const [now, more] = meter.querySelectorAll("rect");
+    const percent = (amount) => (limit ? Math.min(100, (100 * amount) / limit) : 100);
+    now.setAttribute("width", `${percent(used)}%`);
+    more.setAttribute("x", `${percent(used)}%`);
+    more.setAttribute("width", `${percent(used + wanted[plan]) - percent(used)}%`);
+    const total = used + wanted[plan];
+    meter.dataset.tone = total > limit ? "bad" : "";
+    const inGib = unit === "MiB" && limit >= 1024;
+    const figure = (amount) => (inGib ? Number((amount / 1024).toPrecision(3)) : amount);
+    meter.querySelector("[data-plan-text]").textContent = `${figure(used)} → ${figure(total)} of ${figure(limit)}${inGib ? " GiB" : unit && ` ${unit}`}${total > limit ? ", too much" : ""}`;
+  }
+}
+
+function showCommand() {
+  const { elements } = form;
+  const { vcpus, memory } = sizeOf(form);
+  const image = form.querySelector("[name=image]:checked")?.dataset.name;
+  const name = elements.name.value.trim();
+  const words = image ? ["opsweb", "instance", "create", quote(image)] : ["opsweb", "run", "-d"];
+  if (hidden("config").value) words.push("-c", "config.json");
+  if (name) words.push("-i", quote(name));
+  words.push("-m", `${memory}m`, "--smp", vcpus);
+  for (const { text, protocol } of rowsOf(form)) words.push(protocol === "udp" ? "--udp" : "-p", quote(text));
+  for (const line of elements.env.value.split("\n")) if (line.trim()) words.push("-e", quote(line.trim()));
+  if (elements.args.value.trim()) words.push("-a", elements.args.value.trim());
+  if (!image) words.push(`./${quote(hidden("program_name").value || "PROGRAM")}`);
+  form.querySelector("[data-create-line]").textContent = words.join(" ");
+}
+
+// What came along from another page.
+for (const kind of ["program", "files"]) {
+  if (!hidden(kind).value) continue;
+  const box = newBox(hidden(`${kind}_name`).value, () => clear(kind));
+  box.element.dataset.kind = kind;
+  box.done(0);
+  box.text(`${kind === "program" ? "program" : "its files and libraries"} · uploaded`);
+}
+const brought = sessionStorage.getItem("opsweb-config");
+if (brought) {
+  sessionStorage.removeItem("opsweb-config");
+  takeConfig(brought, "config.json");
+}
+update();

@@ -1,0 +1,12 @@
+// The config tab: chips, rows, and a warning before what was typed is lost.
+import { watchPorts } from "./ports.js";
+import { watchSize } from "./size.js";
+
+const form = document.getElementById("edit");
+let isDirty = false;
+
+watchSize(form);
+watchPorts(form);
+form.addEventListener("input", () => { isDirty = true; });
+form.addEventListener("submit", () => { isDirty = false; });
+addEventListener("beforeunload", (event) => isDirty && event.preventDefault());
