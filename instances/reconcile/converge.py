@@ -19,7 +19,7 @@ from instances.reconcile.drivers import hypervisor
 from instances.reconcile.machine import machine_of, user_nic
 from instances.reconcile.notify import tell_watcher
 from instances.reconcile.record import record
-from instances.states import Desired, Observed, Step, Wish, next_step
+from instances.states import BOOT_VERBS, Desired, Observed, Step, Wish, next_step
 from networks.fabric.base import FabricError
 from networks.reconcile import GuestUser, busy_forwards, keep_guard
 from opsweb.core import events, operations
@@ -33,6 +33,7 @@ Perform = Callable[[Hypervisor, Instance, Operation | None], None]
 
 MAX_STEPS = 6
 STOP_SECONDS = 20  # how long a guest may take to end after the power button
+WISH_COLUMNS = ("desired", "force", "boots_wanted", "end_by", "start_after")  # what decides the next step
 RETRY_SECONDS = 30  # between tries of a start that nobody waits for
 
 
@@ -70,6 +71,7 @@ def _advance(driver: Hypervisor, instance: Instance) -> bool:
         driver.kill(instance.pk)  # its end is written down; QEMU kept the facts until now
         return True
     operation = _claimed(instance)
+    instance.refresh_from_db(fields=WISH_COLUMNS)  # after the operation: its own wish, or a newer one, never an older
     step = next_step(wish_of(instance), Observed(seen.power.value))
     if step is None:
         _settle(instance, operation)
@@ -123,15 +125,16 @@ def _settle(instance: Instance, operation: Operation | None) -> None:
 def _fail(instance: Instance, operation: Operation | None, code: str, message: str) -> None:
     """A start that somebody asked for ends with the driver's sentence; one that nobody waits for is tried again later."""
     log.warning("instance %s: %s: %s", instance.pk, code, message)
-    instance.message = message
-    if operation is None:
-        instance.start_after = timezone.now() + timedelta(seconds=RETRY_SECONDS)
-    elif operation.verb in ("start", "reboot", "reset"):
-        instance.desired = Desired.STOPPED
-    instance.save(update_fields=["message", "desired", "start_after"])
-    if operation is not None:
-        operations.finish(operation, Operation.Status.FAILED, code, message)
-    events.changed("instance", instance.pk, instance.team_id)
+    columns: dict[str, object] = {"message": message}
+    with transaction.atomic():
+        if operation is not None and not operations.finish(operation, Operation.Status.FAILED, code, message):
+            return  # pushed aside meanwhile: what its successor wants stands
+        if operation is not None and operation.verb in BOOT_VERBS:
+            columns["desired"] = Desired.STOPPED
+        elif operation is None and not operations.active("instance", instance.pk):
+            columns["start_after"] = timezone.now() + timedelta(seconds=RETRY_SECONDS)
+        Instance.objects.filter(pk=instance.pk).update(**columns)
+        events.changed("instance", instance.pk, instance.team_id)
 
 
 def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
@@ -183,8 +186,8 @@ def _powerdown(driver: Hypervisor, instance: Instance, operation: Operation | No
 def _reset(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
     with operations.step(operation, "reset"):
         driver.reset(instance.pk)
-    instance.boots_seen, instance.force = instance.boots_wanted, False
-    instance.save(update_fields=["boots_seen", "force"])
+    same_wish = Instance.objects.filter(pk=instance.pk, desired=instance.desired, boots_wanted=instance.boots_wanted)
+    same_wish.update(boots_seen=instance.boots_wanted, force=False)
 
 
 def _plain(step: Step, act: Callable[[Hypervisor, UUID], None]) -> Perform:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from instances.hypervisor.base import Exit, ExitReason, Observation, Power
@@ -27,12 +28,25 @@ def record(instance: Instance, seen: Observation) -> None:
     instance.limits_note = seen.limits
     _take_note_of_end(instance, seen)
     fresh = instance.observed_at is not None and timezone.now() - instance.observed_at < SEEN_EVERY
-    changed = _columns(instance) != before
+    changed = {name: value for name, value in _columns(instance).items() if value != before[name]}
     if changed or not fresh:
         instance.observed_at = timezone.now()
-        instance.save(update_fields=[*before, "observed_at"])
+        _save(instance, {**changed, "observed_at": instance.observed_at}, Desired(before["desired"]))
     if changed:
         events.changed("instance", instance.pk, instance.team_id)
+
+
+def _save(instance: Instance, changed: dict[str, Any], judged: Desired) -> None:
+    """What was seen, always; what the restart policy made of it, only while the wish that it `judged` stands."""
+    wish = {name: changed.pop(name) for name in WISH_COLUMNS if name in changed}
+    row = Instance.objects.filter(pk=instance.pk)
+    with transaction.atomic():
+        row.update(**changed)
+        if wish and not row.filter(desired=judged, boots_wanted=instance.boots_wanted).update(**wish):
+            instance.refresh_from_db(fields=WISH_COLUMNS)
+
+
+WISH_COLUMNS = ("desired", "end_by", "start_after", "restarts")  # of OBSERVED_COLUMNS; people write them too
 
 
 OBSERVED_COLUMNS = (
