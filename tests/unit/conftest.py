@@ -1,19 +1,28 @@
 """Fixtures of the unit tests: rows to look at and a client that speaks JSON."""
 
 import json
-from collections.abc import Callable
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from django.http import HttpResponse
 from django.test import Client
 
 from instances.models import Image, Instance, Upload
 from instances.states import Desired, Observed
 from networks.models import Nic, PortForward
+from opsweb.core import events, queue
 from opsweb.core.access import SYSTEM
+from opsweb.core.errors import Refusal
 from opsweb.core.models import Host
+from opsweb.settings import database
 from opsweb.teams.models import Team
 from opsweb.teams.services import create_token
 
@@ -113,3 +122,44 @@ def api() -> Callable[..., Api]:
         return Api(user, secret)
 
     return client
+
+
+@pytest.fixture
+def file_database(tmp_path: Path, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SQLite in a file with the panel's own options, so that threads have connections of their own, as processes have."""
+    monkeypatch.setattr(queue, "_send", lambda *_: None)
+    monkeypatch.setattr(events, "_send", lambda *_: None)
+    before, memory = connections.settings["default"], connections["default"]
+    with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as file:
+        memory.connection.backup(file)
+    connections.settings["default"] = before | {"NAME": str(tmp_path / "db.sqlite3"), "OPTIONS": database()["OPTIONS"]}
+    connections["default"] = connections.create_connection("default")
+    yield
+    connections["default"].close()
+    connections.settings["default"], connections["default"] = before, memory
+
+
+AtOnce = Callable[[Iterable[Callable[[], Any]]], list[Any]]
+
+
+@pytest.fixture
+def at_once() -> AtOnce:
+    """Run calls in a thread each, let go together; returns what each returned or raised. Use it with `file_database`."""
+
+    def run(calls: Iterable[Callable[[], Any]]) -> list[Any]:
+        waiting = list(calls)
+        gate = threading.Barrier(len(waiting))
+
+        def one(call: Callable[[], Any]) -> Any:
+            gate.wait(30)
+            try:
+                return call()
+            except Refusal as refusal:
+                return refusal
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(len(waiting)) as pool:
+            return [future.result(60) for future in [pool.submit(one, call) for call in waiting]]
+
+    return run
