@@ -114,7 +114,6 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # `static/` is served as it lies: there is no build step
 
@@ -148,7 +147,7 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {"httpx": {"level": "WARNING"}, "qemu.qmp": {"level": "CRITICAL"}},  # QEMUs come and go; we say so ourselves
 }
 
 UNFOLD = {"SITE_TITLE": "opsweb", "SITE_HEADER": "opsweb"}

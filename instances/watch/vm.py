@@ -137,6 +137,8 @@ class Link:
             self._serial.write(data)
 
     async def _follow_monitor(self) -> None:
+        if not self._paths.watch.exists():
+            return
         client = QMPClient(f"watch-{self._vm}")
         try:
             with client.listener(EVENTS) as events:

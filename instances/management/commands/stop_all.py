@@ -30,8 +30,8 @@ class Command(BaseCommand):
         for instance in asked:
             enqueue("instances.converge", f"host.{env.host}", str(instance.pk))
         deadline = time.monotonic() + options["timeout"]
-        while up.exists() and time.monotonic() < deadline:
+        while up.all().exists() and time.monotonic() < deadline:  # all(): `up` itself remembers what it found
             time.sleep(LOOK_SECONDS)
-        if left := list(up.values_list("name", flat=True)):
+        if left := list(up.all().values_list("name", flat=True)):
             raise CommandError(f"Still running: {', '.join(left)}. Is the worker up? `make status` tells.")
         self.stdout.write(f"{len(asked)} VMs stopped; they come back with `make up`.")
