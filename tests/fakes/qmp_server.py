@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ class ScriptedQmp:
             except OSError:
                 return
             self._clients.append(client)
-            if self._greeting is not HANG:
-                self._talk(client)
+            with suppress(OSError):  # the client hung up, as it may at any time
+                if self._greeting is not HANG:
+                    self._talk(client)
 
     def _talk(self, client: socket.socket) -> None:
         _send(client, self._greeting)
