@@ -1,4 +1,4 @@
-"""Somebody asks for something else while the worker looks or acts: the newer wish stands, and its operation is not done by another's work."""
+"""Somebody asks for something else while the worker looks or acts: the newer wish stands, and is not called done by the older."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
