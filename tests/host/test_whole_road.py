@@ -183,7 +183,7 @@ def test_the_console_has_every_byte_after_all_that(panel: RealPanel, web1: str) 
 
 def test_stop_and_start_again(panel: RealPanel, web1: str) -> None:
     panel.cli("instance", "stop", web1)
-    panel.cli("instance", "wait", web1, "--state", "stopped")
+    panel.cli("instance", "wait", web1, "--state", "ended")
     assert not answers(18_081)
     assert show(panel, web1)["state"] == "stopped"
     panel.cli("instance", "start", web1)
