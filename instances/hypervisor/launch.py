@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ LAST_WORDS = 4096  # bytes of stderr that are looked at
 
 _LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
-_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def spawn(machine: Machine, argv: list[str], files: Opened) -> subprocess.Popen[
         argv, executable=program, stdin=subprocess.DEVNULL, stdout=files.stderr, stderr=files.stderr, pass_fds=files.inherited,
         user=machine.uid, group=machine.uid, extra_groups=groups(machine.accelerator), umask=0o077, cwd="/", env={}, start_new_session=True,
     )  # fmt: skip
-    _children[child.pid] = child
+    # Whoever ends it later may be another process, and only its parent can reap it: without this it would stay a zombie.
+    threading.Thread(target=child.wait, name=f"reap-{child.pid}", daemon=True).start()
     return child
 
 
@@ -129,13 +130,6 @@ def groups(accelerator: str) -> list[int]:
     """The groups a VM is in beside its own: with KVM the one that opens /dev/kvm (never root's), else none."""
     group = DEVICE_KVM.stat().st_gid if accelerator == "kvm" and DEVICE_KVM.exists() else 0
     return [group] if group else []
-
-
-def reap() -> None:
-    """Take the exit status of every QEMU that this process started and that has ended, so that no zombie stays."""
-    for pid, child in list(_children.items()):
-        if child.poll() is not None:
-            _children.pop(pid, None)
 
 
 def last_words(child: subprocess.Popen[bytes], binary: str, stderr_log: Path) -> str:

@@ -70,7 +70,6 @@ class QemuHypervisor:
         return sorted(found)
 
     def observe(self, vm: UUID) -> Observation:
-        launch.reap()
         paths = self.paths(vm)
         last, process = self._look(vm)
         state = record.marked(paths.run, last.boot, "ended") if last else None
@@ -112,7 +111,6 @@ class QemuHypervisor:
         for process in processes:
             if not identity.end(process, KILL_TIMEOUT):
                 raise DriverError("timeout", f"QEMU (process {process.pid}) did not end within {KILL_TIMEOUT:g} s of being killed.")
-        launch.reap()
         for path in (paths.control, paths.watch, paths.serial):
             path.unlink(missing_ok=True)
         self._cgroups.remove(vm)
@@ -244,7 +242,6 @@ class QemuHypervisor:
     def _end_all(self, vm: UUID) -> None:
         for process in identity.find(self.paths(vm).run, vm):
             identity.end(process, KILL_TIMEOUT)
-        launch.reap()
 
 
 def _lost_record(process: Process) -> Record:
