@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=PYTEST_ADDOPTS)
 # Hosts and guests of a test live in a network of their own; a mount of the test stays its own too.
 ISOLATED := $(SUDO) unshare --net --mount --fork -- sh -c 'ip link set lo up && exec "$$@"' isolated
 # Checks read the settings, which need some key; this one opens nothing.
-CHECKED := SECRET_KEY=checks-only-$$(id -u)-no-panel-uses-this-key-0123456789 OPSWEB_STATE_DIR=/nonexistent OPSWEB_URL=https://localhost
+CHECKED := SECRET_KEY=checks-only-no-panel-ever-uses-this-key-0123456789abcdefghij OPSWEB_STATE_DIR=/nonexistent OPSWEB_URL=https://localhost
 CODE := opsweb instances networks tests manage.py .ci
 
 .DEFAULT_GOAL := help

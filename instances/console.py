@@ -7,6 +7,7 @@ knows after a restart where to go on, a viewer asks "from N", and an entry can b
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
@@ -66,13 +67,13 @@ async def append(redis: Redis, instance: UUID, chunk: Chunk) -> None:
 
 async def last_offset(redis: Redis, instance: UUID) -> int | None:
     """The offset up to which the stream is fed; None when there is no stream."""
-    newest = await redis.xrevrange(stream_key(instance), count=1)
+    newest: Any = await redis.xrevrange(stream_key(instance), count=1)
     return _offset(newest[0][0]) if newest else None
 
 
 async def read(redis: Redis, instance: UUID, offset: int, *, block_ms: int) -> list[Chunk]:
     """Entries that end after `offset`, oldest first; waits up to `block_ms` for the first. The first may begin before `offset` or after."""
-    answer = await redis.xread({stream_key(instance): f"{offset}-0"}, count=16, block=block_ms)
+    answer: Any = await redis.xread({stream_key(instance): f"{offset}-0"}, count=16, block=block_ms)
     entries = answer[0][1] if answer else []
     return [Chunk(_offset(identifier) - len(fields[b"d"]), fields[b"d"]) for identifier, fields in entries]
 
@@ -93,7 +94,7 @@ async def ask(redis: Redis, host: str, instance: UUID, start: int, end: int) -> 
     message = {"type": "range", "instance": str(instance), "from": start, "to": end, "reply": reply}
     if not await redis.publish(watcher_channel(host), json.dumps(message)):
         return None
-    answer = await redis.blpop([reply], timeout=ANSWER_SECONDS)
+    answer: Any = await redis.blpop([reply], timeout=ANSWER_SECONDS)
     return decode_answer(answer[1]) if answer else None
 
 

@@ -211,7 +211,8 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
 
     @property
     def _host(self) -> str:
-        return self.instance.host.name
+        name: str = self.instance.host.name
+        return name
 
     @property
     def _may_write(self) -> bool:

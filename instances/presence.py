@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -52,7 +53,7 @@ async def viewers(redis: Redis, instance: UUID) -> int:
 
 async def writer(redis: Redis, instance: UUID) -> Viewer | None:
     """Who may write now."""
-    value = await redis.get(_writer(instance))
+    value: Any = await redis.get(_writer(instance))
     if not value:
         return None
     identifier, _, name = value.decode().partition(" ")

@@ -79,7 +79,7 @@ def _is_address(word: str) -> bool:
     return True
 
 
-def busy_forwards(instance_id: object) -> dict[Endpoint, str]:
+def busy_forwards(instance_id: UUID) -> dict[Endpoint, str]:
     """Ports of the instance's forwards that some process of the host already listens on, with who it is."""
     rows = PortForward.objects.filter(nic__instance_id=instance_id)
     wanted = {Endpoint(f.protocol, f.host_address, port) for f in rows for port in {f.host_port, f.bound_port}}

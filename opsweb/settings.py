@@ -104,6 +104,11 @@ CSRF_FAILURE_VIEW = "opsweb.core.views.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_PANEL else None
+SECURE_SSL_REDIRECT = SECURE_PANEL
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE_PANEL else 0
+# Other names under the panel's domain, and browsers' preload lists, are not ours to decide about.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
 # An upload comes in chunks of 8 MiB (instances.api.uploads); a form is never larger than this.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 9 * 1024**2

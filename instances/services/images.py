@@ -1,6 +1,7 @@
 """Images: made from uploads and an OPS config, built by the worker, deleted when nothing runs them."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def delete(image: Image, *, actor: Actor) -> Operation:
 
 def check_name(name: str) -> None:
     """Raises: Invalid unless it is a name of ours (INV-11)."""
-    if not NAME.regex.match(name):
+    if not re.match(NAME.regex, name):
         raise Invalid(f"“{name}” is no name. {NAME.message}", fields={"name": [NAME.message]})
 
 

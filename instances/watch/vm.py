@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import EventListener, QMPClient, QMPError
 from redis.exceptions import RedisError
 
 from instances import console
@@ -155,7 +155,7 @@ class Link:
                 await client.disconnect()
         self._hint(self._vm)
 
-    async def _pass_on(self, events: "asyncio.Queue[object]", ended: "asyncio.Task[None]") -> None:
+    async def _pass_on(self, events: EventListener, ended: "asyncio.Task[None]") -> None:
         """Each event is a hint; a listener falls silent when QEMU ends, so that is waited for as well."""
         while not ended.done():
             event = asyncio.create_task(events.get())

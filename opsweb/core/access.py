@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, QuerySet
 
 from opsweb.core.errors import Forbidden, NotFound
@@ -96,5 +97,5 @@ def get_or_404(actor: Actor, queryset: QuerySet[M], **lookup: Any) -> M:
     """The one visible row. Raises: NotFound, the same for “not there” and “not yours” (INV-15)."""
     try:
         return visible(actor, queryset).get(**lookup)
-    except queryset.model.DoesNotExist as error:
+    except ObjectDoesNotExist as error:
         raise NotFound from error

@@ -25,12 +25,13 @@ class Identity:
 
     async def actor(self) -> Actor:
         """The actor as of now. Raises: Unauthenticated."""
-        return await database_sync_to_async(self._look)()
+        actor: Actor = await database_sync_to_async(self._look)()
+        return actor
 
     def _look(self) -> Actor:
         if self.token:
-            user, scopes = user_of_token(self.token)
-            return actor_for(user, scopes=scopes, via="api")
+            holder, scopes = user_of_token(self.token)
+            return actor_for(holder, scopes=scopes, via="api")
         session, user_id = self.scope["session"], self.scope["user"].pk
         if not session.exists(session.session_key):
             raise Unauthenticated("The session has ended.")

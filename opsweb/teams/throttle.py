@@ -26,7 +26,7 @@ def seconds_to_wait(request: HttpRequest) -> int:
             waits = [client.ttl(f"{key}:wait") for key in _keys(request)]
     except (RedisError, OSError):
         return 0
-    return max(0, *(int(wait) for wait in waits))  # type: ignore[arg-type]
+    return max(0, *(int(wait) for wait in waits))
 
 
 def count_failure(request: HttpRequest) -> None:
@@ -34,7 +34,7 @@ def count_failure(request: HttpRequest) -> None:
     try:
         with _redis() as client:
             for key in _keys(request):
-                failures = int(client.incr(key))  # type: ignore[arg-type]
+                failures = int(client.incr(key))
                 client.expire(key, WINDOW_SECONDS)
                 if failures >= FREE_FAILURES:
                     client.set(f"{key}:wait", 1, ex=min(2 ** (failures - FREE_FAILURES + 1), LONGEST_WAIT))

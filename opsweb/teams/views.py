@@ -68,7 +68,7 @@ class ChangePassword(PasswordChangeView):
     def form_valid(self, form: Any) -> HttpResponse:
         """Change it; it is nobody's one-time password any more."""
         response = super().form_valid(form)
-        OneTimePassword.objects.filter(user_id=self.request.user.pk).delete()
+        OneTimePassword.objects.filter(user__username=self.request.user.get_username()).delete()
         name = self.request.user.get_username()
         audit.record(actor_of(self.request), "user.password", kind="user", target_id=self.request.user.pk, label=name, team_id=None)
         return response
