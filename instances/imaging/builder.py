@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from instances.imaging.base import BuildJob, BuildReport, ImagingError
+from instances.imaging.base_archive import least_memory_mib
 
 _ROOT = Path(__file__).parents[2]  # what the package `instances` lies in
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from instances.imaging.child import main; main()"
@@ -26,6 +27,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 _ANSWER_BYTES = 256 * 1024
 _GRACE_SECONDS = 5  # for Python itself to start
 _MAX_ITEMS = 2000
+_ROOMY_MIB = 128  # what an instance has at least, as a rule
 _MAX_TEXT = 8192
 
 
@@ -135,18 +137,24 @@ def _report(answer: dict[str, Any], output: int) -> BuildReport:
     try:
         if "error" in answer:
             raise ImagingError(_text(answer["error"]["code"]), _text(answer["error"]["message"]))
+        size = os.fstat(output).st_size
         return BuildReport(
             digest=_digest(output),
-            size=os.fstat(output).st_size,
+            size=size,
             files=int(answer["files"]),
             program=_text(answer["program"]),
             interpreter=_text(answer["interpreter"]),
             libraries=tuple(_text(path) for path in answer["libraries"][:_MAX_ITEMS]),
             hosts=tuple((_text(address), _text(name)) for address, name in answer["hosts"][:_MAX_ITEMS]),
-            notes=tuple(_text(note) for note in answer["notes"][:_MAX_ITEMS]),
+            notes=(*_memory_note(size), *(_text(note) for note in answer["notes"][:_MAX_ITEMS])),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ImagingError("builder_failed", f"The image builder gave a malformed answer ({error}).") from error
+
+
+def _memory_note(size: int) -> list[str]:
+    least = least_memory_mib(size)
+    return [f"Instances of this image need at least {least} MiB of memory."] if least > _ROOMY_MIB else []
 
 
 def _text(value: Any) -> str:

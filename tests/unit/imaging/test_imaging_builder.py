@@ -164,3 +164,9 @@ def test_the_digest_is_the_parents_own_finding(job, monkeypatch):
     report = builder.build(job)
     assert report.digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert report.size == 0
+
+
+def test_a_large_image_says_how_much_memory_it_needs(job):
+    assert builder.build(job).notes == ()
+    job.archive.write_bytes(handmade.tar(("big", bytes(40 * 1024**2)), mode="w:gz"))
+    assert builder.build(job).notes == ("Instances of this image need at least 187 MiB of memory.",)
