@@ -1,6 +1,5 @@
 """Which drivers this host uses, by OPSWEB_DRIVER; made once for each process."""
 
-import os
 from functools import cache
 
 from instances.hypervisor.base import Hypervisor
@@ -13,7 +12,7 @@ from opsweb.environment import env
 def hypervisor() -> Hypervisor:
     """This host's driver."""
     if env.driver == "fake":
-        return FakeHypervisor(env.run_dir, env.state_dir, group=os.getgid())
+        return FakeHypervisor(env.run_dir, env.state_dir, group=panel_group())
     return QemuHypervisor(env.run_dir, env.state_dir, group=panel_group(), tag=env.installation)
 
 

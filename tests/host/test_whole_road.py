@@ -5,6 +5,7 @@ The tests share one panel and run in order: bringing it up is the first of them.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.hypervisors import in_own_namespace
+from tests.host.outside import PAGE, WORLD, the_outside
 from tests.host.panel import PARTS, PORT, RealPanel, answers, get, real_panel, wait_until
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
@@ -106,6 +108,16 @@ def test_the_documents_server_and_client_meet(panel: RealPanel, document: Path) 
         server.wait(60)
     names = [item["name"] for item in json.loads(panel.cli("instance", "list", "--json").stdout)["items"]]
     assert not [name for name in names if name.startswith(("g", "z"))], "Ctrl-C and the end of a program remove what `run` made"
+
+
+def test_a_guest_gets_out_by_address_and_by_name(panel: RealPanel, document: Path, tmp_path: Path) -> None:
+    """The document's client again, this time without an etc/hosts: the host's name server knows bob."""
+    shutil.copy(document / "z" / "z", tmp_path)
+    with the_outside("bob"):
+        said = panel.cli("run", "z", cwd=tmp_path, seconds=90).stdout
+        assert PAGE in said
+        script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {WORLD} 8080"
+        assert PAGE in panel.cli("run", "-a", "sh", "-a", "-c", "-a", script, "/bin/busybox").stdout
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -11 $$", 139)])
