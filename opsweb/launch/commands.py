@@ -86,7 +86,7 @@ def clean_host(panel: Panel, environ: Mapping[str, str]) -> int:
     launch = launch_of(panel, environ)
     placed = last_placed(launch)
     if supervisor.running(panel) is not None:
-        down(panel, environ)
+        _down_anyhow(panel, environ)
     stop_parts(launch, placed)
     if panel.driver == "real" and placed.python.exists():
         manage.run(panel, placed, manage.root(), "clean_host")
@@ -98,6 +98,14 @@ def clean_host(panel: Panel, environ: Mapping[str, str]) -> int:
     if os.geteuid() == 0 and (said := accounts.remove()):
         say(said)
     return 0
+
+
+def _down_anyhow(panel: Panel, environ: Mapping[str, str]) -> None:
+    """What does not end by itself is ended with the rest."""
+    try:
+        down(panel, environ)
+    except LaunchError as error:
+        say(error.message)
 
 
 def _first_start(launch: Launch, placed: Placed, *, is_new: bool) -> dict[str, str | None]:

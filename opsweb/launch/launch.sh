@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 if ! [ -x /usr/bin/python3 ]; then
     as_root=""
     [ "$(id -u)" = 0 ] || as_root="sudo"
-    $as_root apt-get update
-    $as_root apt-get install -y --no-install-recommends python3 python3-venv
+    $as_root apt-get update -qq
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
 fi
 exec /usr/bin/python3 -B -m opsweb.launch "$@"

@@ -104,5 +104,7 @@ def _apt(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 def _keep_off_at_boot(service: str) -> None:
     """The policy forbids the start now; without this Debian's own redis would listen on 6379 after the next boot."""
-    if shutil.which("systemctl"):
-        subprocess.run(["systemctl", "disable", "--quiet", service], capture_output=True)
+    # By their own tools, which also work where no init system runs: update-rc.d(8) for sysvinit, deb-systemd-helper(1p) for systemd.
+    for argv in (["update-rc.d", service, "disable"], ["deb-systemd-helper", "disable", f"{service}.service"]):
+        if shutil.which(argv[0]):
+            subprocess.run(argv, capture_output=True)

@@ -88,7 +88,7 @@ def _conf(launch: Launch, placed: Placed) -> str:
 
 def _started_with(launch: Launch, placed: Placed, mark: str) -> str:
     """Everything that a running panel was started with; another text means that it has to be started anew."""
-    return f"{mark}\n{launch.panel.environment!r}\n{_conf(launch, placed)}"
+    return f"{mark}\n{sorted(launch.panel.environment.items())!r}\n{_conf(launch, placed)}"
 
 
 def _stamp(panel: Panel) -> Path:

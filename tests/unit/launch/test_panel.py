@@ -97,3 +97,11 @@ def test_the_launcher_passes_on_every_variable_that_the_panel_reads() -> None:
 def test_the_documentation_has_a_row_for_every_variable(clone: Path) -> None:
     table = (clone / "docs/running.md").read_text()
     assert [name for name in panel.NAMES if f"| `{name}` |" not in table] == []
+
+
+def test_a_second_up_sees_the_same_panel_as_the_first(tmp_path: Path) -> None:
+    """What is remembered may come in another order; that alone restarts nothing."""
+    first = found(tmp_path, OPSWEB_PORT="8123")
+    first.state.mkdir()
+    first.remembered.write_text(panel.render(first.given))
+    assert sorted(found(tmp_path).environment.items()) == sorted(first.environment.items())
