@@ -83,7 +83,7 @@ def pressed(guest: Guest, now: float) -> Guest:
     """The guest whose power button was pressed at `now`. Raises: DriverError("not_running") when paused."""
     if guest.power is Power.PAUSED:
         raise DriverError("not_running", "A paused VM cannot be asked to shut down; resume it first.")
-    return replace(guest, asked_at=guest.uptime(now)) if guest.live else guest
+    return replace(guest, asked_at=guest.uptime(now)) if guest.live and guest.asked_at is None else guest
 
 
 def rebooted(guest: Guest, now: float) -> Guest:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from instances.hypervisor.base import DriverError, Forward, Hypervisor, Power
 from instances.imaging.base import ImagingError
+from instances.imaging.base_archive import least_memory_mib
 from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
 from instances.reconcile.machine import machine_of, user_nic
@@ -34,6 +35,7 @@ Perform = Callable[[Hypervisor, Instance, Operation | None], None]
 MAX_STEPS = 6
 STOP_SECONDS = 20  # how long a guest may take to end after the power button
 WISH_COLUMNS = ("desired", "force", "boots_wanted", "end_by", "start_after")  # what decides the next step
+PRESS_SECONDS = 3  # between two presses of the power button
 RETRY_SECONDS = 30  # between tries of a start that nobody waits for
 
 
@@ -77,6 +79,7 @@ def _advance(driver: Hypervisor, instance: Instance) -> bool:
         _settle(instance, operation)
         return False
     if step is Step.WAIT:
+        _press_again(driver, instance)
         return False
     try:
         PERFORM[step](driver, instance, operation)
@@ -157,6 +160,9 @@ def _need_image(instance: Instance) -> None:
         raise StepFailed("image_failed", f"Its image could not be built: {instance.image.error}")
     if not instance.image.digest:
         raise NotYet
+    least = least_memory_mib(instance.image.size)
+    if instance.memory_mib < least:
+        raise StepFailed("too_little_memory", f"Image {instance.image.name} needs {least} MiB to boot; this has {instance.memory_mib} MiB.")
 
 
 def _need_free_ports(instance: Instance) -> None:
@@ -180,7 +186,14 @@ def _powerdown(driver: Hypervisor, instance: Instance, operation: Operation | No
     instance.save(update_fields=["end_by"])
     with operations.step(operation, "power down"):
         driver.powerdown(instance.pk)
-    enqueue("instances.converge", instance.host.queue, str(instance.pk), countdown=STOP_SECONDS)
+    enqueue("instances.converge", instance.host.queue, str(instance.pk), countdown=PRESS_SECONDS)
+
+
+def _press_again(driver: Hypervisor, instance: Instance) -> None:
+    """A guest that was still booting has not heard the power button: press it until its time is over."""
+    if instance.end_by is not None and instance.observed == Observed.RUNNING:
+        driver.powerdown(instance.pk)
+        enqueue("instances.converge", instance.host.queue, str(instance.pk), countdown=PRESS_SECONDS)
 
 
 def _reset(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:

@@ -289,6 +289,14 @@ def test_a_failed_image_fails_the_start_with_its_sentence(make: Make, image: Ima
     assert "libfoo.so.1 is missing." in last_operation(instance).error_message
 
 
+def test_too_little_memory_for_the_image_is_said_before_it_boots(make: Make, image: Image, sent: SentTasks) -> None:
+    Image.objects.filter(pk=image.pk).update(size=100 * 1024**2)
+    instance = make(memory_mib=128)
+    sent.drain()
+    assert last_operation(instance).error_code == "too_little_memory"
+    assert "364 MiB" in last_operation(instance).error_message
+
+
 def test_delete_leaves_nothing(make: Make, ask: Any, sent: SentTasks) -> None:
     """INV-03."""
     instance = make(ports=["8080"])
