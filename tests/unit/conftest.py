@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from channels.layers import channel_layers
 from django.contrib.auth.models import User
 from django.db import connections
 from django.http import HttpResponse
@@ -27,6 +28,12 @@ from opsweb.teams.models import Team
 from opsweb.teams.services import create_token
 
 MakeInstance = Callable[..., Instance]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_channel_layer() -> None:
+    """Who listened in one test hears nothing of the next."""
+    channel_layers.backends.clear()
 
 
 @pytest.fixture

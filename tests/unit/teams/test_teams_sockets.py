@@ -1,0 +1,164 @@
+"""Who may open a socket: the whole origin, or a token (SEC-A1, SEC-A2); and what the events socket then hears (INV-14)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.contrib.auth.models import User
+from django.test import Client
+
+from opsweb.asgi import application
+from opsweb.core import events
+from opsweb.core.access import SYSTEM
+from opsweb.environment import env
+from opsweb.teams import consumers
+from opsweb.teams.models import Membership, Team
+from opsweb.teams.services import create_token
+from opsweb.teams.sockets import origin_is_ours
+
+ROUTES = ["/ws/events/", "/ws/instances/00000000-0000-0000-0000-000000000007/console/"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_ours"),
+    [
+        (b"http://testserver", True),
+        (b"http://TESTSERVER", True),
+        (b"http://testserver:80", True),
+        (b"https://testserver", False),
+        (b"http://testserver:8088", False),
+        (b"http://testserver.evil.example", False),
+        (b"http://evil.example/http://testserver", False),
+        (b"http://testserver@evil.example", False),
+        (b"null", False),
+        (b"", False),
+        (b"file://", False),
+        (b"http://testserver:port", False),
+        (b"http://test\xc3\xa9", False),
+        (b"http://[::1", False),
+    ],
+)
+@pytest.mark.parametrize("has_token", [False, True])
+def test_an_origin_is_compared_whole(origin: bytes, is_ours: bool, has_token: bool) -> None:
+    """SEC-A1: a token does not excuse a foreign page."""
+    assert env.panel_url == "http://testserver"
+    assert origin_is_ours(origin, has_token=has_token) is is_ours
+
+
+@pytest.mark.parametrize("has_token", [False, True])
+def test_no_origin_at_all_needs_a_token(has_token: bool) -> None:
+    assert origin_is_ours(None, has_token=has_token) is has_token
+
+
+class Socket(ApplicationCommunicator):
+    """A socket on its way through the whole application."""
+
+    def __init__(self, path: str, headers: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(application, {"type": "websocket", "path": path, "query_string": b"", "headers": headers, "subprotocols": []})
+
+    async def opens(self) -> bool:
+        """Whether it is let in."""
+        await self.send_input({"type": "websocket.connect"})
+        return bool((await self.receive_output(5))["type"] == "websocket.accept")
+
+    async def next(self) -> Any:
+        """The next event."""
+        return json.loads((await self.receive_output(5))["text"])
+
+    async def close(self) -> None:
+        """The browser goes away."""
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait(5)
+
+
+async def opens(path: str, headers: list[tuple[bytes, bytes]]) -> bool:
+    socket = Socket(path, headers)
+    opened = await socket.opens()
+    await socket.close()
+    return opened
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"origin", b"http://testserver")],
+        [(b"origin", b"http://evil.example")],
+        [(b"origin", b"null")],
+        [(b"authorization", b"Bearer ow_guess")],
+        [(b"authorization", b"Bearer ")],
+        [(b"authorization", b"Basic b2xnYTp4")],
+        [(b"origin", b"http://testserver"), (b"cookie", b"opsweb_session=guess")],
+    ],
+)
+async def test_nobody_gets_in(path: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """SEC-A1, SEC-A2: on every route, before the upgrade."""
+    assert not await opens(path, headers)
+
+
+@pytest.fixture
+def cookie(signed_in: Callable[[User], Client], olga: User) -> bytes:
+    return f"opsweb_session={signed_in(olga).cookies['opsweb_session'].value}".encode()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_session_opens_it_from_our_own_page_only(cookie: bytes) -> None:
+    """SEC-A1."""
+    assert await opens("/ws/events/", [(b"cookie", cookie), (b"origin", b"http://testserver")])
+    assert not await opens("/ws/events/", [(b"cookie", cookie), (b"origin", b"http://evil.example")])
+    assert not await opens("/ws/events/", [(b"cookie", cookie)])
+
+
+@asynccontextmanager
+async def listening(secret: str) -> AsyncIterator[Socket]:
+    """An open events socket."""
+    socket = Socket("/ws/events/", [(b"authorization", f"Bearer {secret}".encode())])
+    assert await socket.opens()
+    yield socket
+    await socket.close()
+
+
+@pytest.fixture
+def secret(olga: User) -> str:
+    return create_token(olga, "laptop", actor=SYSTEM)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_one_hears_of_ones_own_team_only(secret: str, team: Team, other_team: Team) -> None:
+    """INV-14."""
+    async with listening(secret) as listener:
+        await events.send("instance:theirs", other_team.pk)
+        await events.send("instance:ours", team.pk)
+        assert await listener.next() == {"changed": "instance:ours"}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_role_that_comes_is_heard_on_an_open_socket(
+    secret: str, olga: User, other_team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
+    async with listening(secret) as listener:
+        await sync_to_async(Membership.objects.create)(user=olga, team=other_team, role="viewer")
+        heard = asyncio.create_task(listener.next())
+        while not heard.done():
+            await events.send("instance:theirs", other_team.pk)
+            await asyncio.wait({heard}, timeout=0.05)
+        assert heard.result() == {"changed": "instance:theirs"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.get().tokens.all().delete()])
+async def test_a_right_that_goes_ends_the_socket(secret: str, end: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-17."""
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
+    async with listening(secret) as listener:
+        await sync_to_async(end)()
+        closed = await listener.receive_output(5)
+    assert closed["type"] == "websocket.close"
