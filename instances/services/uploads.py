@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
 from uuid import UUID
 
 from django.db import transaction
@@ -52,9 +51,9 @@ def append(upload: Upload, offset: int, body: bytes, *, actor: Actor) -> Upload:
         raise _offset_is(upload.received)
     if offset + len(body) > upload.size:
         raise TooLarge(f"{upload.filename} was announced with {upload.size} bytes; this chunk would pass that.")
-    with _opened(path_of(upload.pk)) as file:
+    with _opened(path_of(upload.pk)) as descriptor:
         _expect(upload, offset)
-        _write(file, offset, body)
+        _write(descriptor, offset, body)
         received = offset + len(body)
         Upload.objects.filter(pk=upload.pk, received=offset).update(received=received)
     upload.received = received
@@ -66,15 +65,17 @@ def _offset_is(received: int) -> Conflict:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, held alone: of two chunks for one place, the second sees what the first wrote."""
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of the file, held alone: of two chunks for one place, the second sees what the first wrote."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise Unavailable(f"The panel can't store uploads now: {error.strerror}.") from error
-    with os.fdopen(descriptor, "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _expect(upload: Upload, offset: int) -> None:
@@ -86,11 +87,12 @@ def _expect(upload: Upload, offset: int) -> None:
         raise _offset_is(received)
 
 
-def _write(file: BinaryIO, offset: int, body: bytes) -> None:
+def _write(descriptor: int, offset: int, body: bytes) -> None:
+    left = memoryview(body)
     try:
-        file.seek(offset)
-        file.write(body)
-        file.flush()
+        while left:  # a disk that fills up takes a part first (write(2))
+            written = os.pwrite(descriptor, left, offset)
+            left, offset = left[written:], offset + written
     except OSError as error:
         raise Unavailable(f"The panel can't store uploads now: {error.strerror}. Nothing is lost; go on later.") from error
 
