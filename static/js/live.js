@@ -8,10 +8,9 @@ const LAST_RETRY_MS = 15000;
 const SILENT_MS = 2500; // a shorter break is nobody's business
 
 const pending = new Set(); // ids of fragments that wait for the batch
-const busy = new Map(); // id → whether it became stale again while it was fetched
+const busy = new Map(); // id → what was said to have changed while it was fetched
 let timer = 0;
 let retry = FIRST_RETRY_MS;
-let seenOnce = false;
 
 const fragments = () => [...document.querySelectorAll("[data-live][data-url]")];
 
@@ -33,23 +32,22 @@ function flush() {
   for (const id of ids) refresh(id);
 }
 
-// One request at a time for each fragment; what changes meanwhile makes one more.
+// One request at a time for each fragment; what changes meanwhile makes one more. It is judged by what the fresh fragment listens to: it may
+// name an operation that the old one did not know.
 async function refresh(id) {
-  if (busy.has(id)) {
-    busy.set(id, true);
-    return;
-  }
+  if (busy.has(id)) return;
   const fragment = document.getElementById(id);
   if (!fragment) return;
-  busy.set(id, false);
+  busy.set(id, []);
   try {
     await load(fragment);
   } catch {
     pending.add(id); // the reconnect will ask for it again
   } finally {
-    const again = busy.get(id);
+    const meanwhile = busy.get(id);
     busy.delete(id);
-    if (again) stale([fragment]);
+    const fresh = document.getElementById(id);
+    if (fresh && meanwhile.some((changed) => hears(fresh, changed))) stale([fresh]);
   }
 }
 
@@ -72,14 +70,21 @@ function leave(fragment) {
 
 function swap(fragment, html) {
   const { id } = fragment;
-  Idiomorph.morph(fragment, html, {
-    morphStyle: "outerHTML",
-    ignoreActiveValue: true,
-    callbacks: { beforeNodeMorphed: mayMorph, beforeAttributeUpdated: mayUpdate },
-  });
+  const homes = fragment.contains(document.activeElement) ? idsAround(document.activeElement) : [];
+  Idiomorph.morph(fragment, html, { morphStyle: "outerHTML", callbacks: { beforeNodeMorphed: mayMorph, beforeAttributeUpdated: mayUpdate } });
   const fresh = document.getElementById(id);
-  if (fresh) htmx.process(fresh);
-  document.dispatchEvent(new CustomEvent("opsweb:fresh", { detail: { id } }));
+  if (!fresh) return;
+  htmx.process(fresh);
+  // The button that was pressed may be gone: a keyboard stays near it, on nothing that acts.
+  if (homes.length && !fresh.contains(document.activeElement)) homes.map(homeIn).find(Boolean)?.focus();
+}
+
+const homeIn = (id) => document.getElementById(id)?.querySelector("[data-focus-home]");
+
+function idsAround(element) {
+  const ids = [];
+  for (let around = element.parentElement; around; around = around.parentElement) if (around.id) ids.push(around.id);
+  return ids;
 }
 
 // Islands that live by themselves (a terminal, a form being filled in) stay as they are.
@@ -95,11 +100,11 @@ function connect() {
     clearTimeout(quiet);
     retry = FIRST_RETRY_MS;
     document.documentElement.dataset.liveState = "on";
-    if (seenOnce) stale(fragments());
-    seenOnce = true;
+    stale(fragments()); // what happened between the page's making and now
   };
   socket.onmessage = (event) => {
     const { changed } = JSON.parse(event.data);
+    for (const meanwhile of busy.values()) meanwhile.push(changed);
     stale(fragments().filter((fragment) => hears(fragment, changed)));
   };
   socket.onclose = () => {

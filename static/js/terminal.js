@@ -5,26 +5,29 @@ import { SearchAddon } from "../vendor/xterm/addon-search.mjs";
 import { WebLinksAddon } from "../vendor/xterm/addon-web-links.mjs";
 import { ask } from "./confirm.js";
 
-const THEME = {
-  background: "#11161d", foreground: "#d5dce6", cursor: "#d5dce6", cursorAccent: "#11161d", selectionBackground: "#34507f",
+const COLOURS = {
+  foreground: "#d5dce6", cursor: "#d5dce6", selectionBackground: "#34507f",
   black: "#1b2430", red: "#f0736b", green: "#5fd39b", yellow: "#e3b054", blue: "#7fb5ff", magenta: "#c79bf2", cyan: "#63cfd6", white: "#d5dce6",
   brightBlack: "#7b8794", brightRed: "#ff9a93", brightGreen: "#8be9bb", brightYellow: "#f5cd83", brightBlue: "#a9ceff", brightMagenta: "#dfc0ff",
   brightCyan: "#95e8ec", brightWhite: "#ffffff",
 };
+
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const theme = () => ({ ...COLOURS, background: token("--ow-term"), cursorAccent: token("--ow-term") });
 
 export function makeTerminal(screen) {
   const term = new Terminal({
     allowProposedApi: true, // decorations of found places
     convertEol: false,
     cursorBlink: false,
-    fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--ow-mono"),
+    fontFamily: token("--ow-mono"),
     fontSize: 12.5,
     lineHeight: 1.25,
     linkHandler: { activate: () => {} }, // OSC 8: a text that hides another address is no link here
     disableStdin: true,
     scrollback: 20000,
     screenReaderMode: true,
-    theme: THEME,
+    theme: theme(),
   });
   refuse(term);
   const fit = new FitAddon();
@@ -35,6 +38,8 @@ export function makeTerminal(screen) {
   withoutInlineStyles(term, screen);
   fit.fit();
   new ResizeObserver(() => fit.fit()).observe(screen);
+  const recolour = new MutationObserver(() => { term.options.theme = theme(); });
+  recolour.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
   return { term, fit, search };
 }
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 from tests.redis_server import RedisServer
 
 CLONE = Path(__file__).resolve().parent.parent.parent
-UP_SECONDS = 60
+UP_SECONDS = 150
 DOWN_SECONDS = 10
 
 
@@ -30,6 +31,8 @@ class Stack:
     port: int
     redis: RedisServer
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    token: str = ""
+    image: str = ""
 
     @property
     def url(self) -> str:
@@ -55,7 +58,14 @@ class Stack:
     def manage(self, *argv: str, stdin: str = "") -> str:
         """Run `manage.py` and return what it prints."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *argv], cwd=CLONE, env=self.env, input=stdin, capture_output=True, text=True, timeout=UP_SECONDS, check=False
+            [sys.executable, "manage.py", *argv],
+            cwd=CLONE,
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=UP_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -63,6 +73,14 @@ class Stack:
     def seed(self, code: str) -> str:
         """Run Python with Django set up; it reaches the same database, redis and worker."""
         return self.manage("shell", "--no-imports", stdin=code)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """A call of the REST API as ana."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/api/v1/{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read() or "null")
 
     def start(self, name: str) -> None:
         """Start one part."""
@@ -116,7 +134,9 @@ ARGV = {
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ),
     "watcher": lambda stack: _python("manage.py", "watch_host", "local"),
-    "beat": lambda stack: _python("-m", "celery", "-A", "opsweb.celery", "beat", "-s", str(stack.directory / "run" / "beat"), "--pidfile", ""),
+    "beat": lambda stack: _python(
+        "-m", "celery", "-A", "opsweb.celery", "beat", "-s", str(stack.directory / "run" / "beat"), "--pidfile", ""
+    ),
 }
 
 
