@@ -119,11 +119,11 @@ class InstanceForm(forms.Form):
 
     def clean_secret_env(self) -> list[str]:
         """Names."""
-        return self.cleaned_data["secret_env"].replace(",", " ").split()
+        return _words(self.cleaned_data["secret_env"])
 
     def clean_nameservers(self) -> list[str]:
         """Addresses."""
-        return self.cleaned_data["nameservers"].replace(",", " ").split()
+        return _words(self.cleaned_data["nameservers"])
 
     def clean(self) -> dict[str, Any]:
         """The size's chip stands for two numbers; the ports' rows for two lists."""
@@ -184,14 +184,14 @@ class CreateForm(InstanceForm):
     image = forms.UUIDField(required=False)
     program = forms.UUIDField(required=False, widget=forms.HiddenInput)
     program_name = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-    files = forms.UUIDField(required=False, widget=forms.HiddenInput)
-    files_name = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+    archive = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    archive_name = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
     config = forms.CharField(required=False, max_length=262_144, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         """There must be something to run."""
         values = super().clean()
-        if not any(values.get(name) for name in ("image", "program", "files")):
+        if not any(values.get(name) for name in ("image", "program", "archive")):
             self.add_error("image", "Choose what to run: drop a program, or pick an image.")
         return values
 
@@ -224,3 +224,7 @@ def _pairs(text: str, separator: str | None, shape: str) -> Iterator[tuple[str, 
         if len(parts) != 2 or not parts[0].strip():
             raise forms.ValidationError(f"Line {number} is not of the form {shape}.")
         yield parts[0].strip(), parts[1]
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()

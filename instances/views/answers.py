@@ -1,6 +1,7 @@
 """How a view answers: a whole page or its live part, and what a refused or done action says. Called by every view of this package."""
 
 import json
+from collections.abc import Mapping
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,11 +13,11 @@ from opsweb.core.errors import Refusal
 FRAGMENT = "X-Fragment"  # static/js/live.js asks for the live part with it
 
 
-def page(request: HttpRequest, name: str, context: dict[str, object], *, status: int = 200) -> HttpResponse:
+def page(request: HttpRequest, name: str, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
     """`instances/list.html`, or only its partial `instances/_list.html` when a script asks for it."""
     folder, _, base = name.rpartition("/")
     wants_part = FRAGMENT in request.headers or bool(getattr(request, "htmx", False))
-    response = render(request, f"{folder}/_{base}".lstrip("/") if wants_part else name, context, status=status)
+    response = render(request, f"{folder}/_{base}".lstrip("/") if wants_part else name, dict(context), status=status)
     patch_vary_headers(response, [FRAGMENT, "HX-Request"])
     patch_cache_control(response, private=True, no_cache=True)
     return response

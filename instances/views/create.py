@@ -64,7 +64,7 @@ def _image(values: dict[str, Any], team: Team, actor: Actor) -> Image:
         _free_name(Image, team, values["name"]),
         actor=actor,
         program=_upload(values["program"], team, actor),
-        files=_upload(values["files"], team, actor),
+        files=_upload(values["archive"], team, actor),
         program_name=values["program_name"],
         config=config,
     )
@@ -83,9 +83,9 @@ def _free_name(model: type[Image] | type[Instance], team: Team, wanted: str) -> 
 
 
 def _initial(request: HttpRequest, actor: Actor, team: Team) -> dict[str, Any]:
-    """From the link: `?image=` of an image's page, `?program=` or `?files=` of a file dropped on another page, `?like=` of an instance."""
+    """From the link: `?image=` of an image's page, `?program=` or `?archive=` of a file dropped on another page, `?like=` of an instance."""
     initial: dict[str, Any] = {}
-    for kind in ("program", "files"):
+    for kind in ("program", "archive"):
         upload = _linked(Upload, actor, team, request.GET.get(kind, ""))
         if upload:
             initial |= {kind: upload.pk, f"{kind}_name": upload.filename, "name": name_from(upload.filename)}

@@ -62,7 +62,7 @@ function clear(kind) {
 }
 
 function chooseImage(input) {
-  for (const kind of ["program", "files"]) dropUpload(kind);
+  for (const kind of ["program", "archive"]) dropUpload(kind);
   proposeName(input.dataset.name);
 }
 
@@ -169,7 +169,7 @@ function showCommand() {
 }
 
 // What came along from another page.
-for (const kind of ["program", "files"]) {
+for (const kind of ["program", "archive"]) {
   if (!hidden(kind).value) continue;
   const box = newBox(hidden(`${kind}_name`).value, () => clear(kind));
   box.element.dataset.kind = kind;

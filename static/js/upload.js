@@ -5,14 +5,14 @@ const REMEMBERED = "opsweb-uploads";
 
 export class UploadError extends Error {}
 
-// What a file is, by its first bytes: "program", "files", "config"; throws an UploadError with the sentence for people.
+// What a file is, by its first bytes: "program", "archive", "config"; throws an UploadError with the sentence for people.
 export async function kindOf(file) {
   const head = new Uint8Array(await file.slice(0, 512).arrayBuffer());
   const starts = (...bytes) => bytes.every((byte, at) => head[at] === byte);
   const text = new TextDecoder().decode(head);
   if (starts(0x7f, 0x45, 0x4c, 0x46)) return "program";
   const isPacked = starts(0x50, 0x4b) || starts(0x1f, 0x8b) || starts(0xfd, 0x37, 0x7a) || starts(0x28, 0xb5, 0x2f, 0xfd) || starts(0x42, 0x5a, 0x68);
-  if (isPacked || text.slice(257, 262) === "ustar") return "files";
+  if (isPacked || text.slice(257, 262) === "ustar") return "archive";
   if (text.trimStart().startsWith("{") || file.name.endsWith(".json")) return "config";
   throw new UploadError(`${file.name} is neither a Linux program (ELF) nor an archive (tar, zip) nor a config.json.`);
 }

@@ -21,9 +21,10 @@ image = Image.objects.create(
     digest="7f3a91c2" * 8,
     size=9_437_184,
     recipe={"program": "/ledger"},
-    facts={"program": "/ledger", "interpreter": "/lib64/ld-linux-x86-64.so.2", "libraries": ["/lib/x86_64-linux-gnu/libc.so.6"], "files": 3},
+    facts={"program": "/ledger", "interpreter": "/lib64/ld-linux-x86-64.so.2", "libraries": ["/lib/x86_64-linux-gnu/libc.so.6"]},
 )
-print(json.dumps({"image": str(image.pk), "token": create_token(User.objects.get(username="ana"), "tests", actor=SYSTEM)}))
+token = create_token(User.objects.get(username="ana"), "tests", actor=SYSTEM)
+print(json.dumps({"image": str(image.pk), "token": token}))
 """
 
 # Stops an instance while the web is down, and waits until that is so.

@@ -58,7 +58,12 @@ def test_a_file_dropped_on_the_list_leads_to_the_create_page(visit: Visitor) -> 
 
 def test_a_config_fills_the_form_and_says_what_becomes_of_the_rest(visit: Visitor) -> None:
     page = visit("olga").go("/instances/new/")
-    config = {"Args": ["--port", "80"], "Env": {"MODE": "x"}, "CloudConfig": {"Zone": "us-west"}, "RunConfig": {"Memory": "512m", "CPUs": 2, "Ports": ["80"]}}
+    config = {
+        "Args": ["--port", "80"],
+        "Env": {"MODE": "x"},
+        "CloudConfig": {"Zone": "us-west"},
+        "RunConfig": {"Memory": "512m", "CPUs": 2, "Ports": ["80"]},
+    }
     drop(page, "config.json", json.dumps(config).encode())
     expect(page.get_by_role("radio", name="Medium")).to_be_checked()
     expect(page.get_by_label("Arguments")).to_have_value("--port 80")

@@ -43,7 +43,9 @@ def test_a_fragment_keeps_focus_and_what_was_opened(visit: Visitor, instance: Ma
     page.get_by_label("More actions").click()
     page.get_by_role("button", name="Pause").focus()
     with page.expect_response(lambda response: f"/instances/{made}/" in response.url):
-        page.evaluate("fetch(location.pathname + 'verbs/pause/', {method: 'POST', headers: JSON.parse(document.body.getAttribute('hx-headers'))})")
+        page.evaluate(
+            "fetch(location.pathname + 'verbs/pause/', {method: 'POST', headers: JSON.parse(document.body.getAttribute('hx-headers'))})"
+        )
     expect(page.locator("#instance .ow-head .ow-state")).to_contain_text("Paused")
     assert page.locator("#verbs-menu").get_attribute("open") is not None
     assert page.evaluate("document.activeElement.closest('#verbs-menu') !== null")

@@ -42,7 +42,9 @@ def overflows(page: Page) -> bool:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", list(WIDTHS))
-def test_every_page_is_sound(stack: Stack, visit: Visitor, instance: Maker, shot: Callable[[Page, str], None], theme: str, width: str) -> None:
+def test_every_page_is_sound(
+    stack: Stack, visit: Visitor, instance: Maker, shot: Callable[[Page, str], None], theme: str, width: str
+) -> None:
     made = instance(f"sound-{theme}-{width}", ports=["18200:8080"], env={"MODE": "x"}, restart_policy="on-failure")
     wide, high = WIDTHS[width]
     window = visit("ana", viewport={"width": wide, "height": high}, color_scheme=theme)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django import template
+from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
@@ -81,7 +82,7 @@ def field_label(name: str) -> str:
 @register.simple_tag(takes_context=True)
 def sorted_query(context: template.Context, column: str, *, down: bool = False) -> str:
     """The page's query, sorted by `column`, on its first page."""
-    query = context["request"].GET.copy()
+    query: QueryDict = context["request"].GET.copy()
     query["sort"] = f"-{column}" if down else column
     query.pop("page", None)
     return query.urlencode()
