@@ -90,7 +90,7 @@ bench: develop ## ours, the reference, the ratio
 	$(ISOLATED) $(PY) -m tests.bench
 
 golden: ## write anew the texts that tests compare with
-	UPDATE_GOLDEN=1 $(PYTEST) tests/unit -q
+	GOLDEN=write $(PYTEST) tests/unit -q
 
 lock: ## resolve the lock files anew
 	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header -p 3.11 --extra panel pyproject.toml -o requirements.lock

@@ -30,8 +30,8 @@ def main(argv: list[str]) -> int:
     """Run one command; 0 when it did what it should."""
     if argv == ["develop"]:
         return commands.develop(CLONE)
-    if argv == ["test-packages"]:
-        return commands.test_packages()
+    if argv == ["develop-as-root"]:
+        return commands.develop_as_root(CLONE)
     if len(argv) != 1 or argv[0] not in COMMANDS:
         say(f"usage: python3 -m opsweb.launch {'|'.join([*COMMANDS, 'develop'])}")
         return 2

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from opsweb.launch import accounts, client, health, host, manage, packages, supervisor, vendor, venv
+from opsweb.launch import accounts, client, health, host, kernel, manage, packages, supervisor, vendor, venv
 from opsweb.launch.errors import LaunchError
 from opsweb.launch.panel import Panel
 from opsweb.launch.placing import Placed
@@ -173,8 +173,9 @@ def _confirm(panel: Panel, environ: Mapping[str, str]) -> None:
 
 
 def develop(clone: Path) -> int:
-    """What tests and linters need: packages, both lock files, front-end files."""
-    _packages_for_tests(clone)
+    """What tests and linters need: packages and the guests' kernel, both lock files, front-end files."""
+    with step("packages"):
+        _for_tests_as_root(clone)
     with step("environment"):
         venv.ensure(clone, (venv.PANEL_LOCK, venv.TESTS_LOCK))
     with step("front-end files"):
@@ -182,16 +183,22 @@ def develop(clone: Path) -> int:
     return 0
 
 
-def test_packages() -> int:
-    """Install what `make test` needs of Debian's; root only."""
-    packages.ensure((*packages.needed("real", own_redis=True), *packages.TESTS))
+def develop_as_root(clone: Path) -> int:
+    """The half of `develop` that changes the host: Debian's packages, and the kernel that apt brings."""
+    packages.ensure(_wanted_by_tests())
+    kernel.ensure_for_tests(clone)
     return 0
 
 
-def _packages_for_tests(clone: Path) -> None:
-    wanted = (*packages.needed("real", own_redis=True), *packages.TESTS)
-    with step("packages"):
-        if packages.missing(wanted) and os.geteuid() != 0 and shutil.which("sudo"):
-            subprocess.run(["sudo", "/usr/bin/python3", "-B", "-m", "opsweb.launch", "test-packages"], cwd=clone, check=True)
-        else:
-            packages.ensure(wanted)
+def _wanted_by_tests() -> tuple[str, ...]:
+    return (*packages.needed("real", own_redis=True), *packages.TESTS)
+
+
+def _for_tests_as_root(clone: Path) -> None:
+    nothing_to_do = not packages.missing(_wanted_by_tests()) and (clone / "build/kernel/version").exists()
+    if nothing_to_do:
+        return
+    if os.geteuid() != 0 and shutil.which("sudo"):
+        subprocess.run(["sudo", "/usr/bin/python3", "-B", "-m", "opsweb.launch", "develop-as-root"], cwd=clone, check=True)
+    else:
+        develop_as_root(clone)

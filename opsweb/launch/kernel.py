@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from opsweb.launch.accounts import Account, of_uid, run_as
+from opsweb.launch.accounts import Account, of_uid, owner, run_as
 from opsweb.launch.errors import LaunchError
 from opsweb.launch.panel import COMMAND_PATH, Panel
 
@@ -39,6 +39,18 @@ def ensure(panel: Panel, parts: Account) -> bool:
         return False
     fetch(target, parts.gid)
     return True
+
+
+def ensure_for_tests(clone: Path) -> None:
+    """The same kernel in `<clone>/build/kernel`, where the host tests look for it; root only. Raises: LaunchError."""
+    target = clone / "build" / "kernel"
+    if (target / "version").exists():
+        return
+    account = owner(clone)
+    target.mkdir(parents=True, exist_ok=True)
+    fetch(target, account.gid)
+    for path in (target.parent, target, *target.rglob("*")):
+        os.chown(path, account.uid, account.gid)
 
 
 def fetch(target: Path, gid: int) -> None:

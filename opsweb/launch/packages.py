@@ -14,8 +14,8 @@ ENVIRONMENT = ("python3-venv",)  # ensurepip; a Debian without it makes no virtu
 REDIS = ("redis-server",)
 LIBRARIES = ("libarchive13",)  # libarchive-c loads it to read uploaded archives
 HOST = ("qemu-system-x86", "qemu-utils", "nftables", "dnsmasq-base", "busybox-static", "iproute2")
-# What the tests use beside the panel's own: a browser, a second client for sockets, a compiler for small guests.
-TESTS = ("chromium", "fonts-dejavu-core", "socat", "procps", "cpio", "util-linux", "gcc", "libc6-dev", "golang-go")
+# What the tests use beside the panel's own: a browser, the documents' own compiler (with gcc it links dynamically), small tools.
+TESTS = ("chromium", "fonts-dejavu-core", "golang-go", "gcc", "libc6-dev", "curl", "socat", "procps", "cpio", "util-linux")
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_MARK = "# opsweb: no service starts while its packages are installed"

@@ -42,6 +42,7 @@ def launch_of(panel: Panel, environ: Mapping[str, str]) -> Launch:
 
 
 def prepare(launch: Launch) -> None:
+    """Everything that must be there before a part can run."""
     panel = launch.panel
     with step("environment"):
         venv.ensure(panel.clone)
@@ -96,12 +97,14 @@ def _stamp(panel: Panel) -> Path:
 
 
 def is_current(launch: Launch, placed: Placed, mark: str) -> bool:
+    """Whether what runs was started with this code and these settings."""
     stamp = _stamp(launch.panel)
     same = stamp.exists() and stamp.read_text() == _started_with(launch, placed, mark)
     return same and supervisor.running(launch.panel) is not None
 
 
 def start(launch: Launch, placed: Placed, mark: str) -> None:
+    """Start supervisord, which starts the parts."""
     panel = launch.panel
     host.write(supervisor.conf_path(panel), _conf(launch, placed), mode=0o600)
     host.write(panel.run / "redis" / "redis.conf", texts.redis_conf(panel), mode=0o640, gid=launch.account.gid if launch.account else None)
@@ -119,5 +122,6 @@ def stop_parts(launch: Launch, placed: Placed) -> bool:
 
 
 def need_state(panel: Panel) -> None:
+    """Raises: LaunchError where no panel was ever made."""
     if not panel.remembered.exists():
         raise LaunchError("no_panel", f"There is no panel in {panel.state}: `make up` first.")

@@ -17,24 +17,17 @@ OWN_LICENCES = "opsweb/launch/licenses"
 # What the pages load: file in node_modules → name under static/vendor/. A licence lies beside every package's files.
 FILES = {
     "@tabler/core/dist/css/tabler.min.css": "tabler/tabler.min.css",
-    "@tabler/core/dist/js/tabler.min.js": "tabler/tabler.min.js",
-    "@popperjs/core/LICENSE.md": "tabler/LICENSE-popper.md",  # tabler.min.js holds it
     "htmx.org/dist/htmx.min.js": "htmx/htmx.min.js",
     "htmx.org/LICENSE": "htmx/LICENSE",
-    "idiomorph/dist/idiomorph.min.js": "idiomorph/idiomorph.min.js",
     "idiomorph/dist/idiomorph-ext.min.js": "idiomorph/idiomorph-ext.min.js",
     "idiomorph/LICENSE": "idiomorph/LICENSE",
-    "@xterm/xterm/lib/xterm.js": "xterm/xterm.js",
     "@xterm/xterm/lib/xterm.mjs": "xterm/xterm.mjs",
     "@xterm/xterm/css/xterm.css": "xterm/xterm.css",
     "@xterm/xterm/LICENSE": "xterm/LICENSE",
-    "@xterm/addon-fit/lib/addon-fit.js": "xterm/addon-fit.js",
     "@xterm/addon-fit/lib/addon-fit.mjs": "xterm/addon-fit.mjs",
     "@xterm/addon-fit/LICENSE": "xterm/LICENSE-addon-fit",
-    "@xterm/addon-search/lib/addon-search.js": "xterm/addon-search.js",
     "@xterm/addon-search/lib/addon-search.mjs": "xterm/addon-search.mjs",
     "@xterm/addon-search/LICENSE": "xterm/LICENSE-addon-search",
-    "@xterm/addon-web-links/lib/addon-web-links.js": "xterm/addon-web-links.js",
     "@xterm/addon-web-links/lib/addon-web-links.mjs": "xterm/addon-web-links.mjs",
     "@xterm/addon-web-links/LICENSE": "xterm/LICENSE-addon-web-links",
 }

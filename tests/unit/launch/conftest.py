@@ -43,7 +43,7 @@ def golden() -> Callable[[str, str], None]:
 
     def compare(name: str, text: str) -> None:
         file = Path(__file__).with_name("golden") / name
-        if os.environ.get("UPDATE_GOLDEN"):
+        if os.environ.get("GOLDEN") == "write":
             file.write_text(text)
         assert text == file.read_text()
 

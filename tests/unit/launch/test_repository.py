@@ -54,6 +54,12 @@ def test_every_front_end_package_is_used(clone: Path) -> None:
     assert [name for name in wanted if not any(file.startswith(f"{name}/") for file in vendor.FILES)] == []
 
 
+def test_pages_load_exactly_what_is_vendored(clone: Path) -> None:
+    sources = [*clone.glob("templates/**/*.html"), *clone.glob("static/js/**/*.js"), *clone.glob("static/css/**/*.css")]
+    loaded = {name for file in sources for name in re.findall(r"vendor/([\w./-]+\.(?:m?js|css))", file.read_text())}
+    assert loaded == {name for name in vendor.FILES.values() if not name.rpartition("/")[2].startswith("LICENSE")}
+
+
 @pytest.mark.parametrize(("text", "major"), [("11.19.1\n", 11), ("9.2.0", 9), ("", 0), ("command not found", 0)])
 def test_npm_version(text: str, major: int) -> None:
     assert vendor.npm_version(text) == major
