@@ -5,9 +5,11 @@ from django.urls import include, path
 
 from instances.api import api
 from opsweb.core.health import healthz
+from opsweb.core.views import admin_sign_in
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    path("admin/login/", admin_sign_in, name="admin-sign-in"),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
     path("", include("instances.urls")),
