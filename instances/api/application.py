@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import URLPattern
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Router
 from ninja.openapi.docs import Swagger
@@ -33,6 +34,7 @@ class PanelAPI(NinjaAPI):
         """Ninja's patterns; whatever their views raise or refuse becomes our one form of answer."""
         patterns, app, namespace = super().urls
         for pattern in patterns:
+            assert isinstance(pattern, URLPattern)
             pattern.callback = _door(pattern.callback)
         return patterns, app, namespace
 

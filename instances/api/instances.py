@@ -48,7 +48,7 @@ def list_instances(request: HttpRequest, query: Annotated[InstanceQuery, Query()
 
 
 @router.post("", response={202: InstanceAccepted}, url_name="create_instance")
-def create_instance(request: HttpRequest, response: HttpResponse, payload: InstanceIn) -> Status:
+def create_instance(request: HttpRequest, response: HttpResponse, payload: InstanceIn) -> Status[InstanceAccepted]:
     """Make an instance of an image and start it."""
     actor = caller(request)
     team = team_named(actor, payload.team)
@@ -93,18 +93,18 @@ def edit_instance(request: HttpRequest, instance_id: UUID, payload: InstancePatc
 
 
 @router.delete("{uuid:instance_id}/", response={202: OperationAccepted}, url_name="delete_instance")
-def delete_instance(request: HttpRequest, response: HttpResponse, instance_id: UUID) -> Status:
+def delete_instance(request: HttpRequest, response: HttpResponse, instance_id: UUID) -> Status[OperationAccepted]:
     """Force it off and remove it with its console log and ports."""
     return _requested(request, response, instance_id, Verb.DELETE)
 
 
 @router.post("{uuid:instance_id}/actions/", response={202: OperationAccepted}, url_name="act_on_instance")
-def act_on_instance(request: HttpRequest, response: HttpResponse, instance_id: UUID, payload: ActionIn) -> Status:
+def act_on_instance(request: HttpRequest, response: HttpResponse, instance_id: UUID, payload: ActionIn) -> Status[OperationAccepted]:
     """start, stop, force-off, pause, resume, reboot, reset."""
     return _requested(request, response, instance_id, Verb(payload.verb))
 
 
-def _requested(request: HttpRequest, response: HttpResponse, instance_id: UUID, verb: Verb) -> Status:
+def _requested(request: HttpRequest, response: HttpResponse, instance_id: UUID, verb: Verb) -> Status[OperationAccepted]:
     operation = power.request(verb, _fetch(request, instance_id), actor=caller(request))
     point_to(response, operation)
     return Status(202, OperationAccepted(operation=operation_out(operation)))

@@ -19,7 +19,7 @@ router = Router()
 
 
 @router.post("", response={201: UploadOut}, url_name="create_upload")
-def create_upload(request: HttpRequest, payload: UploadIn) -> Status:
+def create_upload(request: HttpRequest, payload: UploadIn) -> Status[UploadOut]:
     """Announce an upload."""
     actor = caller(request)
     upload = uploads.begin(team_named(actor, payload.team), payload.filename, payload.size, actor=actor)
@@ -43,7 +43,7 @@ def append_upload(request: HttpRequest, upload_id: UUID, offset: Annotated[int, 
 
 
 @router.delete("{uuid:upload_id}/", response={204: None}, url_name="cancel_upload")
-def cancel_upload(request: HttpRequest, upload_id: UUID) -> Status:
+def cancel_upload(request: HttpRequest, upload_id: UUID) -> Status[None]:
     """Drop it and its bytes."""
     uploads.cancel(_fetch(request, upload_id), actor=caller(request))
     return Status(204, None)

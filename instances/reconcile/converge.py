@@ -243,9 +243,14 @@ def apply_forwards(instance_id: UUID) -> None:
     driver = hypervisor()
     with driver.lock(instance_id):
         instance = Instance.objects.select_related("host").filter(pk=instance_id).first()
-        if instance is None or not driver.observe(instance_id).pid:
+        if instance is None or driver.observe(instance_id).power not in (Power.RUNNING, Power.PAUSED):
             return
-        keep_host_guard(instance.host)
-        for nic in instance.nics.prefetch_related("forwards"):
-            wanted: tuple[Forward, ...] = user_nic(nic).forwards
-            driver.set_forwards(instance_id, nic.position, wanted)
+        try:
+            keep_host_guard(instance.host)
+            for nic in instance.nics.prefetch_related("forwards"):
+                wanted: tuple[Forward, ...] = user_nic(nic).forwards
+                driver.set_forwards(instance_id, nic.position, wanted)
+        except (DriverError, FabricError) as error:  # the row stays as it is wanted: its next start says so again
+            log.warning("forwards of %s: %s: %s", instance_id, error.code, error.message)
+            Instance.objects.filter(pk=instance_id).update(message=error.message)
+            events.changed("instance", instance_id, instance.team_id)
