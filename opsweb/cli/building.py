@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +10,7 @@ from opsweb.cli import operations, packing
 from opsweb.cli.client import Json, Panel
 from opsweb.cli.problems import Problem
 from opsweb.cli.screen import Screen
+from opsweb.cli.signals import held_back
 from opsweb.cli.sources import Sources
 from opsweb.cli.uploads import upload
 
@@ -21,15 +22,16 @@ def build(panel: Panel, screen: Screen, sources: Sources, name: str) -> Json:
     body: Json = {"name": name, "team": panel.team, "program_name": sources.program.name, "config": sources.config_text}
     body["program"] = _upload_program(panel, sources.program)
     body["files"] = _upload_files(panel, sources)
-    answer = panel.post("images/", body)
-    screen.notes(answer.get("notes") or [])
-    image: Json = answer["image"]
-    try:
+    with ExitStack() as undo:
+        with held_back():
+            answer = panel.post("images/", body)
+            undo.callback(discard, panel, answer["image"])
+        screen.notes(answer.get("notes") or [])
         operations.finish(panel, answer.get("operation"), seconds=BUILD_SECONDS)
-        return panel.patient(lambda: panel.get(f"images/{image['id']}/"))
-    except BaseException:
-        discard(panel, image)
-        raise
+        image = panel.patient(lambda: panel.get(f"images/{answer['image']['id']}/"))
+        undo.pop_all()
+    screen.notes(image.get("notes") or [])
+    return image
 
 
 def discard(panel: Panel, image: Json) -> None:

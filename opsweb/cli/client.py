@@ -30,7 +30,10 @@ class Panel:
         # A proxy of the environment can't reach our own loopback.
         self.through_proxy = urlsplit(self.url).hostname not in _LOOPBACK
         timeout = httpx.Timeout(TRANSFER_SECONDS, connect=10.0)
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1/", headers=self.authorization, timeout=timeout, trust_env=self.through_proxy)
+        encrypted = self.url.startswith("https:")  # without, the certificates need not be read
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1/", headers=self.authorization, timeout=timeout, trust_env=self.through_proxy, verify=encrypted
+        )
 
     def get(self, path: str, *, held: float = 0.0, **query: Any) -> Json:
         """Read. `held`: seconds that the panel may hold the answer back (long poll)."""

@@ -104,6 +104,6 @@ class Follower:
 def _may_read_stdin() -> bool:
     """A job in the background would be stopped for reading its terminal."""
     try:
-        return not os.isatty(STDIN) or os.tcgetpgrp(STDIN) == os.getpgrp()
-    except OSError:
-        return False
+        return os.tcgetpgrp(STDIN) == os.getpgrp()
+    except OSError:  # not our controlling terminal, or none: nothing stops us
+        return True

@@ -4,7 +4,7 @@ from opsweb.cli import operations
 from opsweb.cli.building import build
 from opsweb.cli.client import Json
 from opsweb.cli.problems import Refused
-from opsweb.cli.screen import harmless, table
+from opsweb.cli.screen import harmless, noted, table
 from opsweb.cli.session import Session
 from opsweb.cli.sources import collect
 
@@ -32,12 +32,11 @@ def list_all(session: Session) -> None:
 def show(session: Session) -> None:
     """One image."""
     image = session.panel.find("images", session.args.image)
-    notes = [f"note:     {note['field']}: {note['note']}" for note in image.get("notes") or []]
     facts = {"name": image["name"], "state": image["state"], "error": image.get("error"), "id": image["id"], "team": image["team"]}
     facts |= {"kind": image["kind"], "arch": image["arch"], "program": image.get("program"), "size": _mib(image)}
     facts |= {"digest": image.get("digest"), "used by": image["in_use_by"], "created": f"{image['created_at']} by {image['created_by']}"}
     lines = [f"{name + ':':<10}{harmless(value)}" for name, value in facts.items() if value not in (None, "")]
-    session.screen.result(image, "\n".join(lines + notes))
+    session.screen.result(image, "\n".join([*lines, *map(noted, image.get("notes") or [])]))
 
 
 def delete(session: Session) -> None:

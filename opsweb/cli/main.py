@@ -1,13 +1,10 @@
 """Where the `opsweb` command begins and ends: parse, do, and turn every problem into a sentence and an exit code."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from types import FrameType
 
-from opsweb.cli import arguments
+from opsweb.cli import arguments, signals
 from opsweb.cli.problems import INTERRUPTED, Problem
 from opsweb.cli.screen import Screen
 from opsweb.cli.session import Session
@@ -17,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (table in docs/cli.md)."""
     words = sys.argv[1:] if argv is None else list(argv)
     screen = Screen(as_json=arguments.wants_json(words))
-    _hear_signals()
+    signals.hear()
     try:
         return _do(words, screen)
     except Problem as problem:
@@ -37,15 +34,3 @@ def _do(words: Sequence[str], screen: Screen) -> int:
         setattr(args, name, getattr(args, name, None))
     result: int | None = args.command(Session(args, screen))
     return result or 0
-
-
-def _hear_signals() -> None:
-    """A closed terminal and a plain `kill` clean up as Ctrl-C does."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from opsweb.cli.following import Follower
 from opsweb.cli.problems import INTERRUPTED, NotFound, Problem, Refused
 from opsweb.cli.screen import Screen
 from opsweb.cli.session import Session
+from opsweb.cli.signals import held_back
 from opsweb.cli.sources import NAME_LENGTH, Sources, collect
 
 DIGEST_LENGTH = 12
@@ -61,17 +62,21 @@ def _instance(args: Namespace, panel: Panel, screen: Screen, image: Json, source
     wanted = args.name or (sources.config.instance_name if sources.config else "")
     body = creating.request(args, panel, str(image["id"]), wanted or sources.name)
     if not args.detach:
-        body["restart_policy"] = "never"
+        body |= {"restart_policy": "never", "autostart": False}
     try:
-        made = creating.create(panel, screen, body)
+        return _created(panel, screen, body, undo)
     except Refused as problem:
         if wanted or problem.code != "name_taken":
             raise
-        # Nobody asked for this very name: a second run of the same program gets its own.
-        body["name"] = f"{_stem(sources, 4)}-{secrets.token_hex(2)}"
-        made = creating.create(panel, screen, body)
-    undo.callback(_remove, panel, screen, made[0])
-    return made
+    # Nobody asked for this very name: a second run of the same program gets its own.
+    return _created(panel, screen, body | {"name": f"{_stem(sources, 4)}-{secrets.token_hex(2)}"}, undo)
+
+
+def _created(panel: Panel, screen: Screen, body: Json, undo: ExitStack) -> tuple[Json, Json | None]:
+    with held_back():
+        instance, operation = creating.create(panel, screen, body)
+        undo.callback(_remove, panel, screen, instance)
+    return instance, operation
 
 
 def _announce(screen: Screen, instance: Json) -> None:

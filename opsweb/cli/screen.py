@@ -16,6 +16,11 @@ def harmless(text: object) -> str:
     return str(text).translate(_HARMLESS)
 
 
+def noted(note: Mapping[str, Any]) -> str:
+    """A note of the panel as a line; some are about no field of the config."""
+    return f"note: {note['field']}: {note['note']}" if note["field"] else f"note: {note['note']}"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Columns as wide as their widest cell."""
     cells = [list(head), *([harmless(cell) for cell in row] for row in rows)]
@@ -40,10 +45,10 @@ class Screen:
             self._said.add(text)
             self.say(text)
 
-    def notes(self, notes: Iterable[Mapping[str, Any] | str]) -> None:
+    def notes(self, notes: Iterable[Mapping[str, Any]]) -> None:
         """Notes of the panel about fields of a config."""
         for note in notes:
-            self.note(f"note: {note}" if isinstance(note, str) else f"note: {note.get('field', '')}: {note.get('note', '')}")
+            self.note(noted(note))
 
     def result(self, value: Any, text: str) -> None:
         """The outcome of the command: `value` as JSON, or `text`."""

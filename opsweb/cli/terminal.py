@@ -78,7 +78,7 @@ class _Session:
 
     def _changed(self) -> None:
         roles, label = self._console.roles, self._console.label
-        if roles.writer != self._roles.writer and roles.writer and not roles.you_write:
+        if roles.writer and not roles.you_write and (roles.writer != self._roles.writer or self._roles.you_write):
             _say(f"{roles.writer} is typing here." + (" Ctrl-T takes over." if roles.may_write else ""))
         if roles.you_write and not self._roles.you_write and self._roles.writer:
             _say("Now you type here.")

@@ -25,8 +25,10 @@ def serve_console(connection: socket.socket, state: State) -> None:
     if served.request is None or served.response is None or served.response.status_code != 101:
         return
     vm = state.vms[served.request.path.split("/")[3]]
+    viewer = _Viewer(served, connection, vm, state)
     with suppress(ConnectionClosed, OSError):
-        _Viewer(served, connection, vm, state).run()
+        viewer.run()
+    vm.viewers.remove(viewer)
     served.close()
 
 
@@ -43,11 +45,10 @@ class _Viewer:
         state.record("OPEN", vm.id, opened)
         self.position = vm.kept_from if opened["from"] is None else int(opened["from"])
         self.window, self.acknowledged = int(opened["window"]), self.position
-        self.taken = False
+        self.taken = not vm.writer and not any(viewer.taken for viewer in vm.viewers)
+        vm.viewers.append(self)
 
     def run(self) -> None:
-        if not self.vm.writer:
-            self.taken = True
         self.say("hello", start=self.vm.kept_from, end=len(self.vm.console))
         threading.Thread(target=self.hear, daemon=True).start()
         label = self.vm.state
@@ -85,9 +86,11 @@ class _Viewer:
             elif message["type"] == "write" and self.taken:
                 self.vm.typed += message["data"]
             elif message["type"] == "take":
-                self.taken = True
                 self.vm.writer = "olga"
-                self.say("writer")
+                for viewer in self.vm.viewers:
+                    viewer.taken = viewer is self
+                    with suppress(ConnectionClosed, OSError):
+                        viewer.say("writer")
             self.vm.changed.notify_all()
 
     def say(self, kind: str, **facts: Any) -> None:

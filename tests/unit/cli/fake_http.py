@@ -55,6 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: FakePanel
     protocol_version = "HTTP/1.0"
+    wbufsize = -1  # head and body in one segment: two would wait for each other (Nagle)
 
     def log_message(self, *_: object) -> None:
         """The tests look at State.requests."""

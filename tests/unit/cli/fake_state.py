@@ -34,10 +34,10 @@ class Vm:
     kept_from: int = 0
     typed: str = ""
     writer: str = ""
+    viewers: list[Any] = field(default_factory=list)
     verbs: list[str] = field(default_factory=list)
     program_runs: bool = True
     ports: set[int] = field(default_factory=set)
-    held: bool = False  # the end is not told before `tell`: for tests of what happens meanwhile
     stops_at_verb: bool = True
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 

@@ -1,15 +1,19 @@
 """`opsweb instance logs` and `console`: offsets, what is not kept any more, the terminal in raw mode, taking over."""
 
+import fcntl
 import os
 import pty
 import signal
 import subprocess
+import termios
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.cli.called import Done
-from tests.unit.cli.fake_state import State
+from tests.unit.cli.fake_state import State, Vm
 
 Opsweb = Callable[..., Done]
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
@@ -92,7 +96,9 @@ class Terminal:
 
     def __init__(self, spawn: Spawn, *argv: str) -> None:
         self.ours, theirs = pty.openpty()
-        self.process = spawn(*argv, stdin=theirs, stdout=theirs, stderr=theirs)
+        # In a session of its own, the terminal its controlling one: Ctrl-C becomes a signal as for a person.
+        own: dict[str, Any] = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+        self.process = spawn(*argv, stdin=theirs, stdout=theirs, stderr=theirs, **own)
         os.close(theirs)
         self.seen = b""
 
@@ -144,6 +150,21 @@ def test_taking_over_is_asked_for(terminal: Callable[..., Terminal], state: Stat
     assert shown.process.wait(timeout=20) == 0
 
 
+def test_who_is_taken_over_is_told(terminal: Callable[..., Terminal], state: State) -> None:
+    vm = state.vm("web1")
+    vm.prints(b"ready")
+    first = terminal("instance", "console", "web1")
+    first.until(b"ready")
+    second = terminal("instance", "console", "web1")
+    second.until(b"olga is typing here.")
+    second.types(b"\x14")
+    first.until(b"olga is typing here. Ctrl-T takes over.")
+    first.types(b"lost")
+    second.until(b"Now you type here.")
+    second.types(b"mine")
+    assert vm.wait_until(lambda: vm.typed == "mine")
+
+
 def test_a_broken_console_shows_nothing_twice(terminal: Callable[..., Terminal], state: State) -> None:
     state.cut_console_after = 5000
     text = b"".join(b"%05d " % number for number in range(2000))
@@ -174,3 +195,20 @@ def test_a_deleted_instance_ends_the_console_with_exit_code_5(terminal: Callable
     del state.vms[vm.id]
     vm.prints(b"more than ten")
     assert shown.process.wait(timeout=20) == 5
+
+
+def test_run_on_a_terminal_passes_lines_on_and_hears_ctrl_c(terminal: Callable[..., Terminal], state: State, elf: Path) -> None:
+    def program(vm: Vm) -> None:
+        vm.prints(b"name? ")
+        vm.wait_until(lambda: vm.typed == "ana\n")
+        vm.prints(b"hello ana")
+
+    state.program = program
+    shown = terminal("run", str(elf))
+    shown.until(b"name? ")
+    shown.types(b"ana\n")
+    shown.until(b"hello ana")
+    shown.types(b"\x03")
+    shown.until(b"Stopping g; Ctrl-C again forces it off.")
+    assert shown.process.wait(timeout=20) == 130
+    assert state.vms == state.images == {}

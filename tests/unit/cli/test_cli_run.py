@@ -50,7 +50,7 @@ def test_the_request_carries_name_flags_and_no_restart(opsweb: Opsweb, state: St
     opsweb("run", "-p", "8080", "-i", "web1", "-m", "512m", "-a", "-x", elf)
     [body] = state.sent("POST", "instances/")
     assert (body["name"], body["ports"], body["memory_mib"], body["args"]) == ("web1", ["8080"], 512, ["-x"])
-    assert body["restart_policy"] == "never"
+    assert (body["restart_policy"], body["autostart"]) == ("never", False)
 
 
 def test_a_second_run_of_the_same_program_gets_a_name_of_its_own(opsweb: Opsweb, state: State, elf: Path) -> None:
@@ -199,6 +199,15 @@ def test_ctrl_c_while_it_uploads_cancels_the_upload(spawn: Spawn, state: State, 
     process = spawn("run", elf)
     assert process.wait(timeout=20) == 130
     assert state.uploads == state.images == {}
+
+
+@pytest.mark.parametrize("request_line", ["POST images/", "POST instances/"])
+def test_what_is_made_while_ctrl_c_is_pressed_is_known_and_removed(spawn: Spawn, state: State, elf: Path, request_line: str) -> None:
+    state.on(request_line, lambda: process.send_signal(signal.SIGINT))
+    process = spawn("run", elf)
+    assert process.wait(timeout=20) == 130
+    assert state.sent("DELETE", "images/")
+    assert state.vms == state.images == {}
 
 
 def test_nobody_reads_on_is_as_ctrl_c(spawn: Spawn, state: State, elf: Path) -> None:
