@@ -83,7 +83,7 @@ def _free_name(model: type[Image] | type[Instance], team: Team, wanted: str) -> 
 
 
 def _initial(request: HttpRequest, actor: Actor, team: Team) -> dict[str, Any]:
-    """From the link: `?image=` of an image's page, `?program=` or `?archive=` of a file dropped on another page, `?like=` of an instance."""
+    """From the link: `?image=` of an image's page, `?program=` or `?archive=` of a file dropped on another page."""
     initial: dict[str, Any] = {}
     for kind in ("program", "archive"):
         upload = _linked(Upload, actor, team, request.GET.get(kind, ""))
