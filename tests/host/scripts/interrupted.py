@@ -121,7 +121,8 @@ def one_try(team: Team, image: Image, number: int) -> dict[str, Any]:
         in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
     after = in_child(lambda: converge(instance.pk))
     instance.refresh_from_db()
-    result = {"at": number, "went_on": after == 0, "observed": instance.observed, "processes": processes_of(instance), "message": instance.message}
+    result = {"at": number, "went_on": after == 0, "observed": instance.observed, "message": instance.message}
+    result["processes"] = processes_of(instance)
     power.request(Verb.DELETE, instance, actor=SYSTEM)
     if WHEN == "delete":
         in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
