@@ -48,7 +48,7 @@ class BuildJob:
     recipe: Recipe
     output: Path  # a new file, written whole or not at all
     uid: int  # the builder's own user and group id
-    library_dirs: tuple[Path, ...] = (Path("/lib/x86_64-linux-gnu"), Path("/usr/lib/x86_64-linux-gnu"), Path("/lib64"))
+    system_library_dirs: tuple[Path, ...] = (Path("/lib/x86_64-linux-gnu"), Path("/usr/lib/x86_64-linux-gnu"), Path("/lib64"))
     limits: Limits = field(default_factory=Limits)
 
 

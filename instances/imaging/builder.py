@@ -70,7 +70,7 @@ def _run(job: BuildJob, descriptors: dict[str, int | None]) -> dict[str, Any]:
             "uid": job.uid,
             "recipe": dataclasses.asdict(job.recipe),
             "limits": dataclasses.asdict(job.limits),
-            "library_dirs": [str(path) for path in job.library_dirs],
+            "system_library_dirs": [str(path) for path in job.system_library_dirs],
         }
     )
     child = subprocess.Popen(

@@ -36,7 +36,7 @@ def main() -> None:
 def _build(job: dict[str, Any], limits: Limits) -> Image:
     upload = Tree() if job["archive"] is None else ArchiveReader(job["archive"], job["spool"], limits).read()
     program = None if job["program"] is None else Span(job["program"], 0, os.fstat(job["program"]).st_size)
-    image = assemble(_recipe(job["recipe"]), program, upload, tuple(Path(path) for path in job["library_dirs"]))
+    image = assemble(_recipe(job["recipe"]), program, upload, tuple(Path(path) for path in job["system_library_dirs"]))
     _write(image, job["output"], limits)
     return image
 

@@ -42,13 +42,13 @@ class Image:
     notes: tuple[str, ...]
 
 
-def assemble(recipe: Recipe, program: Span | None, upload: Tree, library_dirs: tuple[Path, ...]) -> Image:
+def assemble(recipe: Recipe, program: Span | None, upload: Tree, system_library_dirs: tuple[Path, ...]) -> Image:
     """The image. Raises: ImagingError naming what is missing or wrong, see `Resolver.resolve` and `read_program`."""
     content, wanted = (program, recipe.program) if program else _program_of(upload, recipe)
     elf = _read(content, wanted, recipe.arch)
     tree = select(upload, recipe)
     path = _put_program(tree, wanted, content)
-    found = Resolver(upload, library_dirs, recipe.arch).resolve(elf, wanted)
+    found = Resolver(upload, system_library_dirs, recipe.arch).resolve(elf, wanted)
     libraries = _put_libraries(tree, found)
     _put_defaults(tree, found)
     return Image(cpio.with_parents(tree.entries.values()), f"/{path}", elf.interpreter, libraries, hosts_of(tree), tuple(found.notes))
