@@ -45,9 +45,11 @@ def keep_guard(host: Host, guests: Callable[[], Sequence[GuestUser]]) -> None:
 def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
     """Each VM's uid may reach its own team's live forwards on the host's loopback, and nothing else of the host.
 
-    Forwards of a VM that is down are left out: their ports may belong to anybody.
+    Forwards of a VM that is down, or whose port somebody else holds, are left out: nobody is led to what is not ours.
     """
-    forwards = list(PortForward.objects.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
+    rows = list(PortForward.objects.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
+    strangers = fabric().busy(tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)})), ours=_uids())
+    forwards = [row for row in rows if not strangers.keys() & _endpoints(row)]
     of_team: dict[int, list[Endpoint]] = defaultdict(list)
     for forward in forwards:
         of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, forward.host_port))
@@ -81,6 +83,23 @@ def _is_address(word: str) -> bool:
 
 def busy_forwards(instance_id: UUID) -> dict[Endpoint, str]:
     """Ports of the instance's forwards that some process of the host already listens on, with who it is."""
+    return fabric().busy(_wanted(instance_id))
+
+
+def strangers_on_forwards(instance_id: UUID) -> dict[Endpoint, str]:
+    """The same of a VM that runs: ports that it holds itself do not count."""
+    return fabric().busy(_wanted(instance_id), ours=_uids())
+
+
+def _wanted(instance_id: UUID) -> tuple[Endpoint, ...]:
     rows = PortForward.objects.filter(nic__instance_id=instance_id)
-    wanted = {Endpoint(f.protocol, f.host_address, port) for f in rows for port in {f.host_port, f.bound_port}}
-    return fabric().busy(tuple(sorted(wanted)))
+    return tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)}))
+
+
+def _endpoints(row: PortForward) -> set[Endpoint]:
+    """What a forward needs on the host: its port, and the one that QEMU binds in its place."""
+    return {Endpoint(row.protocol, row.host_address, port) for port in (row.host_port, row.bound_port)}
+
+
+def _uids() -> range:
+    return range(env.uid_base, env.uid_base + env.uid_count)

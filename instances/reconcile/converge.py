@@ -4,7 +4,7 @@ Safe to run twice, at once, late or after a crash: the row is the truth, the hos
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,8 +21,8 @@ from instances.reconcile.machine import machine_of, user_nic
 from instances.reconcile.notify import tell_watcher
 from instances.reconcile.record import record
 from instances.states import BOOT_VERBS, Desired, Observed, Step, Wish, next_step
-from networks.fabric.base import FabricError
-from networks.reconcile import GuestUser, busy_forwards, keep_guard
+from networks.fabric.base import Endpoint, FabricError
+from networks.reconcile import GuestUser, busy_forwards, keep_guard, strangers_on_forwards
 from opsweb.core import events, operations
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
@@ -167,8 +167,12 @@ def _need_image(instance: Instance) -> None:
 
 def _need_free_ports(instance: Instance) -> None:
     if busy := busy_forwards(instance.pk):
-        taken = ", ".join(f"{endpoint.port}/{endpoint.protocol} by {who}" for endpoint, who in busy.items())
-        raise StepFailed("port_busy", f"A port of the host is in use: {taken}. Take another host port, or end that program.")
+        raise _busy(busy)
+
+
+def _busy(holders: Mapping[Endpoint, str]) -> StepFailed:
+    taken = ", ".join(f"{endpoint.port}/{endpoint.protocol} by {who}" for endpoint, who in holders.items())
+    return StepFailed("port_busy", f"A port of the host is in use: {taken}. Take another host port, or end that program.")
 
 
 def _before_boot(instance: Instance) -> None:
@@ -250,7 +254,9 @@ def apply_forwards(instance_id: UUID) -> None:
             for nic in instance.nics.prefetch_related("forwards"):
                 wanted: tuple[Forward, ...] = user_nic(nic).forwards
                 driver.set_forwards(instance_id, nic.position, wanted)
-        except (DriverError, FabricError) as error:  # the row stays as it is wanted: its next start says so again
+            if holders := strangers_on_forwards(instance_id):  # a low port is not bound by QEMU, so it can't say
+                raise _busy(holders)
+        except (DriverError, FabricError, StepFailed) as error:  # the row stays as it is wanted: its next start says so again
             log.warning("forwards of %s: %s: %s", instance_id, error.code, error.message)
             Instance.objects.filter(pk=instance_id).update(message=error.message)
             events.changed("instance", instance_id, instance.team_id)

@@ -18,6 +18,9 @@ class FabricError(Exception):
         self.message = message
 
 
+NOBODY = range(0)
+
+
 @dataclass(frozen=True, order=True)
 class Endpoint:
     """A port of the host."""
@@ -70,9 +73,10 @@ class Fabric(Protocol):
     def guard_holds(self, guard: Guard) -> bool:
         """Whether the rules in the kernel are these (someone may have flushed them)."""
 
-    def busy(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
-        """Those of `endpoints` that some process already listens on, with a word who, e.g. "sshd (pid 412)"; VMs of ours included.
+    def busy(self, endpoints: tuple[Endpoint, ...], *, ours: range = NOBODY) -> dict[Endpoint, str]:
+        """Those of `endpoints` that some process already listens on, with a word who, e.g. "sshd (pid 412)".
 
+        VMs of ours are included, unless their uids are given as `ours`: what one of them holds is nobody else's.
         A redirect of another installation counts as well; our own does not: its row does, and a start tried again must not meet itself.
         """
 

@@ -8,7 +8,7 @@ from tempfile import NamedTemporaryFile
 
 from networks.fabric import guard as rules
 from networks.fabric import locks
-from networks.fabric.base import Endpoint, Guard
+from networks.fabric.base import NOBODY, Endpoint, Guard
 
 
 class FakeFabric:
@@ -33,7 +33,7 @@ class FakeFabric:
     def guard_holds(self, guard: Guard) -> bool:
         return self._rules.is_file() and self._rules.read_text() == rules.render(self._tag, guard)
 
-    def busy(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+    def busy(self, endpoints: tuple[Endpoint, ...], *, ours: range = NOBODY) -> dict[Endpoint, str]:
         held = self._held()
         return {endpoint: who for endpoint in endpoints for other, who in held.items() if rules.overlap(endpoint, other)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from networks.fabric import guard as rules
 from networks.fabric import listeners, locks, nft
-from networks.fabric.base import Endpoint, Guard
+from networks.fabric.base import NOBODY, Endpoint, Guard
 
 _ANY_GUARD = re.compile(r"ow[0-9a-f]{4}_guard", re.ASCII)
 
@@ -38,8 +38,8 @@ class LinuxFabric:
             return self._record.read_text() == self._fingerprint(guard)
         return False
 
-    def busy(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
-        found = listeners.taken(endpoints)
+    def busy(self, endpoints: tuple[Endpoint, ...], *, ours: range = NOBODY) -> dict[Endpoint, str]:
+        found = listeners.taken(endpoints, ours)
         if any(endpoint.port < rules.FIRST_FREE_PORT for endpoint in endpoints):
             found |= self._redirected_by_others(endpoints)
         return found

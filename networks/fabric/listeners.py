@@ -5,13 +5,14 @@ import itertools
 import re
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from networks.fabric.base import Endpoint
+from networks.fabric.base import NOBODY, Endpoint
 
 _TCP_LISTEN = "0A"  # include/net/tcp_states.h
 _ANY_V4, _ANY_V6 = IPv4Address(0), IPv6Address(0)
@@ -26,6 +27,7 @@ class Listener:
     address: IPv4Address | IPv6Address
     port: int
     inode: int
+    uid: int
 
     def covers(self, endpoint: Endpoint) -> bool:
         """Whether nobody else may bind `endpoint` beside it. Of "::" this is a maybe: the socket may be for IPv6 only."""
@@ -35,16 +37,25 @@ class Listener:
         return self.address in (wanted, _ANY_V4, _ANY_V6) or (wanted == _ANY_V4 and self.address.version == 4)
 
 
-def taken(endpoints: Iterable[Endpoint]) -> dict[Endpoint, str]:
-    """Those of `endpoints` that someone listens on, with a word who; needs root to name other users' processes."""
+def taken(endpoints: Iterable[Endpoint], ours: range = NOBODY) -> dict[Endpoint, str]:
+    """Those of `endpoints` that someone listens on who is not of the uids `ours`, with a word who; root can name everybody."""
     found: dict[Endpoint, int] = {}
-    everybody = [listener for protocol in ("tcp", "udp") for listener in _listeners(protocol)]
+    by_port: dict[tuple[str, int], list[Listener]] = defaultdict(list)
+    for listener in itertools.chain(_listeners("tcp"), _listeners("udp")):
+        by_port[listener.protocol, listener.port].append(listener)
     for endpoint in endpoints:
-        holders = [listener for listener in everybody if listener.covers(endpoint)]
-        if any(listener.address != _ANY_V6 for listener in holders) or (holders and not _binds(endpoint)):
+        holders = [listener for listener in by_port.get((endpoint.protocol, endpoint.port), ()) if listener.covers(endpoint)]
+        if holders and _is_taken(endpoint, holders, ours):
             found[endpoint] = holders[0].inode
     owners = _owners(set(found.values())) if found else {}
     return {endpoint: owners.get(inode, "another process") for endpoint, inode in found.items()}
+
+
+def _is_taken(endpoint: Endpoint, holders: list[Listener], ours: range) -> bool:
+    certain = [holder for holder in holders if holder.address != _ANY_V6]
+    if certain:
+        return not any(holder.uid in ours for holder in certain)
+    return not _binds(endpoint)
 
 
 def parse(protocol: str, lines: Iterable[str]) -> Iterator[Listener]:
@@ -54,7 +65,7 @@ def parse(protocol: str, lines: Iterable[str]) -> Iterator[Listener]:
         if protocol == "tcp" and fields[3] != _TCP_LISTEN:
             return  # listeners come first, then every connection of the host
         address, _, port = fields[1].partition(":")
-        yield Listener(protocol, _address(address), int(port, 16), int(fields[9]))
+        yield Listener(protocol, _address(address), int(port, 16), int(fields[9]), int(fields[7]))
 
 
 def _listeners(protocol: str) -> Iterator[Listener]:

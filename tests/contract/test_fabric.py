@@ -175,6 +175,11 @@ class TestBusy:
         bench.fabric.apply_guard(GUARD)
         assert bench.fabric.busy((WEB,)) == {}
 
+    def test_what_a_vm_of_ours_holds_is_no_strangers(self, bench):
+        """INV-09: rules lead to ports of ours alone, so a stranger's must be known."""
+        bench.listen(self.HELD)
+        assert bench.fabric.busy((self.HELD,), ours=range(910001, 910099)).keys() == {self.HELD}
+
 
 class TestLock:
     def test_two_holders_exclude_each_other(self, bench, monkeypatch):
@@ -297,6 +302,11 @@ class TestLinuxAlone:
         held = Endpoint("tcp", "127.0.0.1", 18098)
         with closing(listener(held)):
             assert fabric.busy((held,)) == {held: f"{Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"}
+
+    def test_a_listener_of_one_of_our_uids_is_ours(self, fabric):
+        held = Endpoint("tcp", "127.0.0.1", 18095)
+        with closing(listener(held)):
+            assert fabric.busy((held,), ours=range(os.getuid(), os.getuid() + 1)) == {}
 
     @pytest.mark.parametrize(("v6only", "expected"), [(False, True), (True, False)])
     @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -29,12 +29,12 @@ UDP = """\
 """.splitlines()
 
 
-def listener(protocol: str, address: str, port: int, inode: int = 1) -> Listener:
-    return Listener(protocol, ip_address(address), port, inode)
+def listener(protocol: str, address: str, port: int, inode: int = 1, uid: int = 0) -> Listener:
+    return Listener(protocol, ip_address(address), port, inode, uid)
 
 
 def test_reads_tcp_listeners_and_no_connection():
-    assert list(parse("tcp", TCP)) == [listener("tcp", "127.0.0.1", 6379, 15211), listener("tcp", "0.0.0.0", 22, 15212)]
+    assert list(parse("tcp", TCP)) == [listener("tcp", "127.0.0.1", 6379, 15211, 106), listener("tcp", "0.0.0.0", 22, 15212)]
 
 
 def test_reads_ipv6_and_unmaps_ipv4():
