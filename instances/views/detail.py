@@ -50,25 +50,16 @@ def _page(request: HttpRequest, instance: Instance, actor: Actor, form: Instance
 def _overview(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
     instance = shown.instance
     start = last_starts([instance]).get(instance.pk)
-    failed = _last_failure(instance)
     return {
         "bars": bars(instance, start),
         "policy": POLICIES[instance.restart_policy],
         "start": start,
-        "failed": failed,
         "entries": entries_of(shown.actor, target=instance.pk)[: ENTRIES["overview"]],
-        "may_write": not access.refusal(shown.actor, "console.write", instance.team_id),
     }
 
 
-def _last_failure(instance: Instance) -> Operation | None:
-    """The last operation, when it failed and nothing has been done since."""
-    last = Operation.objects.filter(kind="instance", target_id=instance.pk).order_by("-created_at").first()
-    return last if last and last.status == Operation.Status.FAILED else None
-
-
 def _console(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
-    return {"may_write": not access.refusal(shown.actor, "console.write", shown.instance.team_id)}
+    return {}
 
 
 def _activity(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:

@@ -31,7 +31,6 @@ class Facet:
     """A chip above the list."""
 
     label: str
-    value: str
     count: int
     is_on: bool
     url: str
@@ -76,10 +75,10 @@ def _order(request: HttpRequest) -> list[str]:
 
 def _facets(request: HttpRequest, rows: QuerySet[Instance], state: str) -> list[Facet]:
     counts = dict(rows.order_by().values_list("observed").annotate(n=Count("pk")))
-    facets = [Facet("All", "", sum(counts.values()), state not in FACETS, "?" + query_of(request, state="", page=""))]
+    facets = [Facet("All", sum(counts.values()), state not in FACETS, "?" + query_of(request, state="", page=""))]
     for value, observed in FACETS.items():
         count = sum(counts.get(one.value, 0) for one in observed)
-        facets.append(Facet(value.capitalize(), value, count, state == value, "?" + query_of(request, state=value, page="")))
+        facets.append(Facet(value.capitalize(), count, state == value, "?" + query_of(request, state=value, page="")))
     return facets
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Maker, Visitor
 
@@ -108,3 +108,35 @@ def test_the_quota_moves_with_the_size(visit: Visitor) -> None:
     page.get_by_role("radio", name="Custom").check()
     page.get_by_role("spinbutton", name="vCPUs").fill("64")
     expect(meter).to_contain_text("too much")
+
+
+def test_an_upload_goes_on_after_a_lost_connection(visit: Visitor) -> None:
+    olga = visit("olga")
+    page = olga.go("/instances/new/")
+    tries: list[str] = []
+
+    def cut_the_first(route: Route) -> None:
+        tries.append(route.request.headers["upload-offset"])
+        if len(tries) == 1:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/uploads/*/", lambda route: cut_the_first(route) if route.request.method == "PUT" else route.continue_())
+    drop(page, "again", Path(BUSYBOX).read_bytes())
+    expect(page.locator("[data-uploads]")).to_contain_text("uploaded", timeout=20_000)
+    assert tries == ["0", "0"]
+    olga.forgive("ERR_CONNECTION_RESET")
+
+
+def test_a_cancelled_upload_is_forgotten_on_both_sides(visit: Visitor) -> None:
+    olga = visit("olga")
+    page = olga.go("/instances/new/")
+    page.route("**/api/v1/uploads/*/", lambda route: None if route.request.method == "PUT" else route.continue_())
+    drop(page, "never", Path(BUSYBOX).read_bytes())
+    expect(page.get_by_role("button", name="Run it")).to_be_disabled()
+    with page.expect_response(lambda response: response.request.method == "DELETE") as answer:
+        page.get_by_role("button", name="Cancel").click()
+    assert answer.value.status == 204
+    expect(page.locator("[data-uploads]")).to_be_empty()
+    expect(page.get_by_role("button", name="Run it")).to_be_enabled()
