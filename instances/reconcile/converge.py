@@ -17,7 +17,7 @@ from instances.imaging.base import ImagingError
 from instances.imaging.base_archive import least_memory_mib
 from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
-from instances.reconcile.machine import machine_of, user_nic
+from instances.reconcile.machine import is_vm_uid, machine_of, user_nic
 from instances.reconcile.notify import tell_watcher
 from instances.reconcile.record import record
 from instances.states import BOOT_VERBS, Desired, Observed, Step, Wish, next_step
@@ -87,6 +87,10 @@ def _advance(driver: Hypervisor, instance: Instance) -> bool:
         return False
     except (DriverError, FabricError, ImagingError, StepFailed) as error:
         _fail(instance, operation, error.code, error.message)
+        return False
+    except Exception:  # a mistake of ours: whoever waits is told, and nobody waits for ever
+        log.exception("instance %s: %s", instance.pk, step)
+        _fail(instance, operation, "internal", "Something went wrong in the panel. The worker's log says what; tell an admin.")
         return False
     return True
 
@@ -237,7 +241,7 @@ def keep_host_guard(host: Host) -> None:
         if not host.is_draining:
             live |= Q(desired__in=(Desired.RUNNING, Desired.PAUSED))
         rows = Instance.objects.filter(live, host=host).only("uid_offset", "team_id")
-        return [GuestUser(env.uid_base + row.uid_offset, row.team_id, row.pk) for row in rows]
+        return [GuestUser(env.uid_base + row.uid_offset, row.team_id, row.pk) for row in rows if is_vm_uid(row.uid_offset)]
 
     keep_guard(host, guests)
 

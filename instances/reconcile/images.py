@@ -13,7 +13,7 @@ from instances.imaging.builder import build
 from instances.imaging.hello import build_hello
 from instances.models import Image, Instance, Upload
 from instances.reconcile.drivers import hypervisor
-from instances.reconcile.machine import image_path
+from instances.reconcile.machine import DIGEST, image_path
 from instances.services.uploads import discard, path_of
 from instances.states import Desired
 from opsweb.core import events, operations
@@ -50,6 +50,10 @@ def _build(driver: Hypervisor, image: Image, operation: Operation | None) -> Non
             report = build_hello(output) if image.recipe.get("builtin") == "hello" else build(_job(image, output))
     except ImagingError as error:
         _end(image, operation, error)
+        return
+    except Exception:  # a mistake of ours: whoever waits is told, and the sweep does not try for ever
+        log.exception("image %s", image.pk)
+        _end(image, operation, ImagingError("internal", "Something went wrong in the panel. The worker's log says what; tell an admin."))
         return
     with driver.lock(ALL_IMAGES):
         output.replace(image_path(report.digest))
@@ -114,7 +118,7 @@ def _discard_uploads(image: Image) -> None:
 def _erase(driver: Hypervisor, image: Image, operation: Operation | None) -> None:
     with driver.lock(ALL_IMAGES), transaction.atomic():
         Image.objects.filter(pk=image.pk).delete()
-        if image.digest and not Image.objects.filter(digest=image.digest).exists():
+        if DIGEST.fullmatch(image.digest) and not Image.objects.filter(digest=image.digest).exists():
             image_path(image.digest).unlink(missing_ok=True)
         if operation is not None:
             operations.finish(operation, Operation.Status.SUCCEEDED)

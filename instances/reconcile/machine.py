@@ -1,27 +1,34 @@
 """Turns an instance's row into the Machine that a driver starts. Reads rows and prepared files; changes nothing."""
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 
-from instances.hypervisor.base import Forward, Machine, UserNic
-from instances.imaging.base import GuestConfig, GuestNic
+from django.core.exceptions import ValidationError
+
+from instances.hypervisor.base import DriverError, Forward, Machine, UserNic
+from instances.imaging.base import GuestConfig, GuestNic, ImagingError
 from instances.imaging.base_archive import base_archive, cmdline
 from instances.imaging.instance_archive import instance_archive
 from instances.imaging.kernel import find_kernel
 from instances.models import Instance
+from instances.services.texts import check_hosts, check_texts
 from instances.states import Desired
 from networks.models import Nic
+from opsweb.core.errors import Invalid
 from opsweb.environment import env
 
 BUSYBOX = Path("/bin/busybox")
+DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def machine_of(instance: Instance) -> Machine:
-    """Everything a start needs. Raises: ImagingError when kernel or busybox are not there."""
+    """Everything a start needs. Raises: ImagingError when kernel or busybox are not there, DriverError for a row that can't be."""
+    check_row(instance)
     nics = list(instance.nics.prefetch_related("forwards"))
     accelerator = instance.host.accelerator or "tcg"
     boot = boot_files(accelerator)
@@ -41,8 +48,30 @@ def machine_of(instance: Instance) -> Machine:
     )
 
 
+CHECKED = frozenset({"name", "arch", "vcpus", "memory_mib", "uid_offset"})
+
+
+def check_row(instance: Instance) -> None:
+    """The rules of the services once more: the web process writes this row, and root acts on it (SEC-F2). Raises: DriverError."""
+    try:
+        check_texts(instance)
+        check_hosts(instance)
+        instance.clean_fields(exclude={column.name for column in Instance._meta.fields} - CHECKED)
+    except (Invalid, ValidationError, TypeError, AttributeError) as error:
+        raise DriverError("start_failed", f"Its row holds what no instance can have: {error}") from error
+    if not is_vm_uid(instance.uid_offset):
+        raise DriverError("start_failed", "Its row holds a user id that is no VM's.")
+
+
+def is_vm_uid(offset: int) -> bool:
+    """Whether a VM may run as OPSWEB_UID_BASE plus `offset`; 0 is the image builder's."""
+    return type(offset) is int and 0 < offset < env.uid_count
+
+
 def image_path(digest: str) -> Path:
-    """Where a built image lies."""
+    """Where a built image lies. Raises: ImagingError for a digest that is none: a row names no path (SEC-B4)."""
+    if not DIGEST.fullmatch(digest):
+        raise ImagingError("bad_digest", f"{digest[:70]!r} is no digest of an image. Build the image again.")
     return env.state_dir / "images" / f"{digest}.cpio"
 
 

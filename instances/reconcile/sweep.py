@@ -46,16 +46,21 @@ def _each(what: str, targets: Iterable[T], act: Callable[[T], None]) -> None:
             act(target)
         except (DriverError, FabricError, OSError) as error:
             log.warning("sweep: %s %s: %s", what, target, error)
+        except Exception:  # a row or a guest that we did not think of: its own trouble, not the host's
+            log.exception("sweep: %s %s", what, target)
 
 
 def reap(driver: Hypervisor) -> list[UUID]:
     """Erase VMs that no row wants, once they are old enough that no create can be on its way."""
     known = set(Instance.objects.values_list("pk", flat=True))
     gone = [vm for vm in driver.list() if vm not in known and _age(driver, vm) > REAP_AFTER]
-    for vm in gone:
+
+    def erase(vm: UUID) -> None:
         with driver.lock(vm):
             log.warning("sweep: nobody knows VM %s, erasing it", vm)
             driver.erase(vm)
+
+    _each("leftover", gone, erase)
     return gone
 
 
