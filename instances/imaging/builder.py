@@ -58,7 +58,9 @@ def _open_input(stack: ExitStack, path: Path | None) -> int | None:
     except OSError as error:
         raise ImagingError("no_upload", f"The upload {path.name} can't be opened: {error.strerror}.") from error
     stack.callback(os.close, descriptor)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    # A second name may be a file that only root may read, linked into a directory of the web process.
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         raise ImagingError("no_upload", f"The upload {path.name} is no regular file.")
     return descriptor
 

@@ -199,6 +199,6 @@ def hosts_of(tree: Tree) -> tuple[tuple[str, str], ...]:
 
 def _is_remote(address: str) -> bool:
     try:
-        return not ip_address(address).is_loopback
+        return "%" not in address and not ip_address(address).is_loopback  # a zone ("%eth0") may hold any character
     except ValueError:
         return False

@@ -130,9 +130,12 @@ def _matching(pattern: re.Pattern[str], value: str, what: str) -> str:
 
 def _address(value: str) -> str:
     try:
-        return str(ip_address(value))
+        address = ip_address(value)
     except ValueError as error:
         raise ImagingError("bad_config", f"{_shown(value)} is no IP address.") from error
+    if "%" in value:  # ipaddress takes any text as an IPv6 zone
+        raise ImagingError("bad_config", f"{_shown(value)} is an address with a zone, which no guest of ours has.")
+    return str(address)
 
 
 def _shown(value: str) -> str:

@@ -170,3 +170,11 @@ def test_a_large_image_says_how_much_memory_it_needs(job):
     assert builder.build(job).notes == ()
     job.archive.write_bytes(handmade.tar(("big", bytes(40 * 1024**2)), mode="w:gz"))
     assert builder.build(job).notes == ("Instances of this image need at least 187 MiB of memory.",)
+
+
+def test_a_second_name_of_a_file_is_not_read(job, tmp_path):
+    """SEC-C1: root opens the upload; the web process may have linked another file of the host into its place."""
+    os.link(tmp_path / "g", tmp_path / "elsewhere")
+    with pytest.raises(ImagingError) as caught:
+        builder.build(job)
+    assert caught.value.code == "no_upload"

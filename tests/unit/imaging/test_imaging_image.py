@@ -122,3 +122,9 @@ def test_hosts_are_read_without_loopback_comments_and_rubbish(tmp_path):
     tree = handmade.unpack(handmade.tar(("etc/hosts", text)), tmp_path)
     assert hosts_of(tree) == (("10.0.2.2", "bob"), ("10.0.2.2", "bob.lan"), ("fd00::2", "eve"))
     assert hosts_of(Tree()) == ()
+
+
+def test_a_zone_of_an_ipv6_address_reaches_no_guest(tmp_path):
+    """SEC-C1, SEC-D1: ipaddress takes any characters behind a "%", also what no text of ours can hold."""
+    lines = "fe80::1%\N{SNOWMAN} eve\nfe80::1%eth0 eve\n::1%x me\n10.0.2.2 bob\n".encode()
+    assert hosts_of(handmade.unpack(handmade.tar(("etc/hosts", lines)), tmp_path)) == (("10.0.2.2", "bob"),)

@@ -121,3 +121,12 @@ def test_sec_d1_hosts_have_one_line_per_pair_or_are_refused(pairs):
     except ImagingError:
         return
     assert text.count(b"\n") == 2 + len(pairs)
+
+
+@pytest.mark.parametrize("address", ["fe80::1%\ufffd", "fe80::1%a b", "fe80::1%a\nnameserver 6.6.6.6", "::1%"])
+@pytest.mark.parametrize("field", ["hosts", "nameservers"])
+def test_an_address_with_a_zone_is_refused(field, address):
+    """SEC-D1: one line for each value, and a refusal rather than a crash of the worker."""
+    value = ((address, "eve"),) if field == "hosts" else (address,)
+    with pytest.raises(ImagingError):
+        instance_archive(replace(CONFIG, **{field: value}))
