@@ -24,11 +24,19 @@ from opsweb.teams.consumers import RECHECK_SECONDS
 
 BLOCK_MS = 4000
 MAX_WINDOW = 1024 * 1024
+NONSENSE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)  # what reading a hostile message can raise
 RETRY_SECONDS = 1.0  # between questions to a watcher that does not answer
 
 
 class ConsoleConsumer(AsyncWebsocketConsumer):
     """One viewer of one instance's console."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Called by the server; however the socket ends, nothing that it started stays."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._forget()
 
     async def connect(self) -> None:
         """Let in who may read; everybody else gets the same refusal as for an instance that is not there (INV-15)."""
@@ -41,13 +49,14 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         self.viewer = presence.Viewer(uuid.uuid4().hex, self.actor.name)
         self.position = self.acknowledged = 0
         self.window = MAX_WINDOW
+        self.is_open = False
         self.room = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
         self.groups_joined = [team_group(self.instance.team_id), EVERYTHING, self._notes]
         await self.accept()
+        self.tasks.append(asyncio.create_task(self._recheck()))
 
-    async def disconnect(self, code: int) -> None:
-        """Forget the viewer."""
+    async def _forget(self) -> None:
         for task in getattr(self, "tasks", []):
             task.cancel()
         if not hasattr(self, "viewer"):
@@ -62,14 +71,17 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         """A message of the client; anything that is not of the protocol ends the socket."""
         try:
             message = json.loads(text_data or "")
-            handler = self.HANDLERS[message["type"]]
-            await handler(self, message)
-        except (ValueError, KeyError, TypeError):
+            if self.is_open or message["type"] == "open":
+                await self.HANDLERS[message["type"]](self, message)
+            else:
+                await self.close(4400)
+        except NONSENSE:
             await self.close(4400)
 
     async def _on_open(self, message: dict[str, Any]) -> None:
-        if self.tasks:
+        if self.is_open:
             return
+        self.is_open = True
         self.window = max(4096, min(int(message.get("window") or MAX_WINDOW), MAX_WINDOW))
         start = message.get("from")
         for group in self.groups_joined:
@@ -82,7 +94,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         self.position = self.acknowledged = wanted
         await self._say("hello", start=kept.start, end=kept.end, **await self._roles())
         await self._tell_others()
-        self.tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._recheck())]
+        self.tasks.append(asyncio.create_task(self._pump()))
 
     async def _on_ack(self, message: dict[str, Any]) -> None:
         self.acknowledged = max(self.acknowledged, min(int(message["offset"]), self.position))
@@ -90,7 +102,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
 
     async def _on_write(self, message: dict[str, Any]) -> None:
         text = message["data"]
-        if not isinstance(text, str) or len(text) > console.INPUT_BYTES:
+        if not isinstance(text, str) or len(text.encode()) > console.INPUT_BYTES:  # half a surrogate pair is no text
             raise ValueError
         if self._may_write and await presence.claim_if_free(redis(), self.instance.pk, self.viewer):
             await console.type_in(redis(), self._host, self.instance.pk, text)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024
 EVENTS = {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "GUEST_CRASHLOADED"}
+PENDING_INPUT = 64 * 1024  # bytes typed that a guest has not taken yet
 CONNECT_SECONDS = 5.0
 FAKE_TICK_SECONDS = 0.25  # the fake host's clock moves on when somebody looks
 
@@ -132,9 +133,10 @@ class Link:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def type_in(self, data: bytes) -> None:
-        """Write to the guest's serial port."""
-        if self._serial is not None and not self._serial.is_closing():
-            self._serial.write(data)
+        """Write to the guest's serial port; what a guest that does not read would pile up here is dropped."""
+        if self._serial is None or self._serial.is_closing() or self._serial.get_write_buffer_size() > PENDING_INPUT:
+            return
+        self._serial.write(data)
 
     async def _follow_monitor(self) -> None:
         if not self._paths.watch.exists():

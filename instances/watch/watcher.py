@@ -86,10 +86,16 @@ class Watcher:
                 async with redis().pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(console.watcher_channel(self._host))
                     async for message in channel.listen():
-                        await self._take(json.loads(message["data"]))
+                        await self._take_any(message["data"])
             except (RedisError, OSError) as error:
                 log.warning("redis is away: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take_any(self, text: bytes) -> None:
+        try:
+            await self._take(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            log.warning("not a message for a watcher: %r: %r", text[:80], error)
 
     async def _take(self, message: dict[str, Any]) -> None:
         vm = UUID(message["instance"])

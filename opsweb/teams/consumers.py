@@ -17,22 +17,28 @@ RECHECK_SECONDS = 5  # how long a lost right may outlive its loss on an open soc
 class EventsConsumer(AsyncJsonWebsocketConsumer):
     """Listens to the groups of the actor's teams; regroups when roles change."""
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Called by the server; however the socket ends, nothing that it started stays."""
+        self.joined: set[str] = set()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._forget()
+
     async def connect(self) -> None:
         """The gate has let it in."""
-        self.joined: set[str] = set()
         await self._join(self.scope["actor"])
         await self.accept()
         self.checking = asyncio.create_task(self._recheck())
 
-    async def disconnect(self, code: int) -> None:
-        """Leave every group."""
+    async def _forget(self) -> None:
         if hasattr(self, "checking"):
             self.checking.cancel()
         for group in self.joined:
             with suppress(RedisError, OSError):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """A browser has nothing to say here."""
 
     async def opsweb_changed(self, event: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """Who may open a websocket: the page's whole origin, or a bearer token. Put around the socket routes in opsweb.asgi."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
+from django.contrib.auth import get_user
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
 
 from opsweb.core.access import Actor
 from opsweb.core.errors import Refusal, Unauthenticated
@@ -14,6 +18,7 @@ from opsweb.environment import env
 from opsweb.teams.actors import actor_for, user_of_token
 
 Scope = MutableMapping[str, Any]
+SOCKETS_EACH = 200  # of one person: each costs a connection to redis and a task
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[dict[str, Any]], Awaitable[None]]], Awaitable[None]]
 
 
@@ -32,13 +37,17 @@ class Identity:
         if self.token:
             holder, scopes = user_of_token(self.token)
             return actor_for(holder, scopes=scopes, via="api")
-        session, user_id = self.scope["session"], self.scope["user"].pk
-        if not session.exists(session.session_key):
-            raise Unauthenticated("The session has ended.")
-        user = User.objects.filter(pk=user_id, is_active=True).first()
-        if user is None:
-            raise Unauthenticated("Sign in.")
-        return actor_for(user)
+        return actor_for(_user_of_session(self.scope["session"].session_key))
+
+
+def _user_of_session(key: str | None) -> User:
+    """Read anew: it may have expired, or the password it was opened with may be another one now. Raises: Unauthenticated."""
+    request = HttpRequest()
+    request.session = SessionStore(key)
+    user = get_user(request)
+    if not isinstance(user, User):
+        raise Unauthenticated("Sign in.")
+    return user
 
 
 class SocketGate:
@@ -60,15 +69,23 @@ class SocketGate:
 class _Authenticated:
     def __init__(self, inner: App) -> None:
         self.inner = inner
+        self.open: Counter[int | None] = Counter()
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         scope["identity"] = identity = Identity(scope, scope["opsweb_token"])
         try:
-            scope["actor"] = await identity.actor()
+            scope["actor"] = actor = await identity.actor()
         except Refusal:
             await send({"type": "websocket.close", "code": 4401})
             return
-        await self.inner(scope, receive, send)
+        if self.open[actor.user_id] >= SOCKETS_EACH:
+            await send({"type": "websocket.close", "code": 4429})
+            return
+        self.open[actor.user_id] += 1
+        try:
+            await self.inner(scope, receive, send)
+        finally:
+            self.open[actor.user_id] -= 1
 
 
 def origin_is_ours(origin: bytes | None, *, has_token: bool) -> bool:

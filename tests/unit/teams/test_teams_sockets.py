@@ -4,19 +4,22 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
 from opsweb.asgi import application
 from opsweb.core import events
 from opsweb.core.access import SYSTEM
 from opsweb.environment import env
-from opsweb.teams import consumers
+from opsweb.teams import consumers, sockets
 from opsweb.teams.models import Membership, Team
 from opsweb.teams.services import create_token
 from opsweb.teams.sockets import origin_is_ours
@@ -162,3 +165,49 @@ async def test_a_right_that_goes_ends_the_socket(secret: str, end: Callable[[], 
         await sync_to_async(end)()
         closed = await listener.receive_output(5)
     assert closed["type"] == "websocket.close"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda user: Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1)),
+        lambda user: (user.set_password("another password"), user.save()),
+        lambda user: Session.objects.all().delete(),
+    ],
+    ids=["expired", "password changed", "signed out"],
+)
+async def test_a_session_that_ends_ends_the_socket(
+    cookie: bytes, olga: User, end: Callable[[User], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INV-17: also one that a thief holds, when its owner changes the password elsewhere."""
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
+    socket = Socket("/ws/events/", [(b"cookie", cookie), (b"origin", b"http://testserver")])
+    assert await socket.opens()
+    await sync_to_async(end)(olga)
+    assert (await socket.receive_output(5))["type"] == "websocket.close"
+    await socket.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("frame", [{"text": "x"}, {"text": "[" * 200_000}, {"bytes": b"\x00"}], ids=["text", "nested", "bytes"])
+async def test_what_a_browser_says_is_not_listened_to(secret: str, team: Team, frame: dict[str, Any]) -> None:
+    """INV-16: nor does it leave a task behind that asks the database for ever."""
+    async with listening(secret) as listener:
+        await listener.send_input({"type": "websocket.receive", **frame})
+        await events.send("instance:ours", team.pk)
+        assert await listener.next() == {"changed": "instance:ours"}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_one_person_opens_a_bounded_number(secret: str, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-16: each socket costs a connection to redis and a task; the others still get in."""
+    monkeypatch.setattr(sockets, "SOCKETS_EACH", 2)
+    async with listening(secret), listening(secret):
+        third = Socket("/ws/events/", [(b"authorization", f"Bearer {secret}".encode())])
+        await third.send_input({"type": "websocket.connect"})
+        assert (await third.receive_output(5)) == {"type": "websocket.close", "code": 4429}
+        async with listening(await sync_to_async(create_token)(ana, "hers", actor=SYSTEM)):
+            pass
+    async with listening(secret):
+        pass
