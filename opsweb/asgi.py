@@ -8,9 +8,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsweb.settings")
 http = get_asgi_application()  # loads the apps; the imports below need them
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from instances.consumers import ConsoleConsumer  # noqa: E402
+from opsweb.core.bodies import BodyLimit  # noqa: E402
 from opsweb.teams.consumers import EventsConsumer  # noqa: E402
 from opsweb.teams.sockets import SocketGate  # noqa: E402
 
@@ -19,4 +21,6 @@ websocket_urlpatterns = [
     path("ws/instances/<uuid:instance_id>/console/", ConsoleConsumer.as_asgi()),
 ]
 
-application = ProtocolTypeRouter({"http": http, "websocket": SocketGate(URLRouter(websocket_urlpatterns))})
+application = ProtocolTypeRouter(
+    {"http": BodyLimit(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE), "websocket": SocketGate(URLRouter(websocket_urlpatterns))}
+)

@@ -76,6 +76,7 @@ def get_instance(
         found = hold(
             lambda: _fetch(request, instance_id),
             lambda seen: is_so(seen, wait_for),
+            actor=actor,
             team_id=found.team_id,
             concerns=(f"instance:{instance_id}", "operation:"),
             seconds=timeout,

@@ -35,4 +35,5 @@ def get_operation(request: HttpRequest, operation_id: UUID, wait: Annotated[floa
         return access.get_or_404(actor, Operation.objects.all(), pk=operation_id)
 
     concerns = (f"operation:{operation_id}",)
-    return operation_out(hold(look, lambda seen: not seen.is_active, team_id=look().team_id, concerns=concerns, seconds=wait))
+    found = hold(look, lambda seen: not seen.is_active, actor=actor, team_id=look().team_id, concerns=concerns, seconds=wait)
+    return operation_out(found)

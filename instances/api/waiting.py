@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import get_channel_layer
 from redis import RedisError
 
+from opsweb.core.access import Actor
+from opsweb.core.errors import TooMany
 from opsweb.core.events import team_group
 
 T = TypeVar("T")
@@ -18,17 +22,39 @@ log = logging.getLogger(__name__)
 
 LONGEST = 60  # seconds one request may be held
 LOOK_SECONDS = 2.0  # a lost event costs no more than this
+HELD_EACH = 64  # of one person: each costs a thread and connections to database and redis
+
+_held: Counter[int | None] = Counter()
+_counting = threading.Lock()
 
 
-def hold(look: Callable[[], T], is_enough: Callable[[T], bool], *, team_id: int, concerns: tuple[str, ...], seconds: float) -> T:
+def hold(
+    look: Callable[[], T], is_enough: Callable[[T], bool], *, actor: Actor, team_id: int, concerns: tuple[str, ...], seconds: float
+) -> T:
     """Call `look` until what it finds `is_enough` or the time is over; returns the last find.
 
     It looks at once, after each event of the team whose name starts with one of `concerns`, and every LOOK_SECONDS.
+    Raises: TooMany to somebody who has HELD_EACH requests held already.
     """
     found = look()
     if seconds <= 0 or is_enough(found):
         return found
-    return async_to_sync(watch)(look, is_enough, team_id=team_id, concerns=concerns, seconds=min(seconds, LONGEST))
+    with _place(actor.user_id):
+        return async_to_sync(watch)(look, is_enough, team_id=team_id, concerns=concerns, seconds=min(seconds, LONGEST))
+
+
+@contextmanager
+def _place(user_id: int | None) -> Iterator[None]:
+    """One of a person's places among the held requests of this process."""
+    with _counting:
+        if _held[user_id] >= HELD_EACH:
+            raise TooMany(f"{HELD_EACH} of your requests are held already. Wait for one of them, or ask without waiting.")
+        _held[user_id] += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _held[user_id] -= 1
 
 
 async def watch(look: Callable[[], T], is_enough: Callable[[T], bool], *, team_id: int, concerns: tuple[str, ...], seconds: float) -> T:

@@ -55,6 +55,12 @@ class Invalid(Refusal):
     status, code = 422, "invalid"
 
 
+class TooMany(Refusal):
+    """More at once than one person may have; a little later it will do."""
+
+    status, code = 429, "too_many"
+
+
 class Unavailable(Refusal):
     """A part of the panel does not answer; trying again later may help."""
 

@@ -10,6 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from instances.api import waiting
 from opsweb.core import events
+from opsweb.core.access import SYSTEM, Actor
+from opsweb.core.errors import TooMany
 
 
 class Looks:
@@ -135,5 +137,25 @@ def test_from_a_thread_the_look_stays_in_that_thread() -> None:
         seen.append(threading.current_thread())
         return "yes" if len(seen) > 1 else "no"
 
-    assert waiting.hold(look, lambda value: value == "yes", team_id=7, concerns=("x",), seconds=20) == "yes"
+    assert waiting.hold(look, lambda value: value == "yes", actor=SYSTEM, team_id=7, concerns=("x",), seconds=20) == "yes"
     assert set(seen) == {threading.current_thread()}
+
+
+def test_one_person_holds_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-16: 500 long polls of one token would be 500 threads; the others still get their answers."""
+    monkeypatch.setattr(waiting, "HELD_EACH", 2)
+    olga, ana = Actor(1, "olga"), Actor(2, "ana")
+
+    def hold(actor: Actor, look: Callable[[], str]) -> str:
+        looks = iter(("no",))
+        return waiting.hold(
+            lambda: next(looks, "") or look(), lambda value: value == "yes", actor=actor, team_id=7, concerns=(), seconds=20
+        )
+
+    def third() -> str:
+        with pytest.raises(TooMany):
+            hold(olga, lambda: "yes")
+        return hold(ana, lambda: "yes")
+
+    assert hold(olga, lambda: hold(olga, third)) == "yes"
+    assert hold(olga, lambda: "yes") == "yes"
