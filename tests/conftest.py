@@ -2,6 +2,7 @@
 
 import atexit
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ from opsweb.core.models import Host
 from opsweb.environment import env
 from opsweb.teams.actors import actor_for
 from opsweb.teams.models import Membership, Team
+
+# A shell that runs us in the background has SIGINT ignored, and so would every child whose Ctrl-C a test wants to see.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish() -> None:

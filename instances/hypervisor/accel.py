@@ -6,7 +6,6 @@ A /dev/kvm that opens proves nothing: some hosts offer a KVM in which a guest di
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -86,10 +85,9 @@ def _boot_to_the_end(hypervisor: QemuHypervisor, vm: UUID) -> str:
         if time.monotonic() > until:
             return f"the test guest said nothing for {PATIENCE:g} s"
         time.sleep(0.01)
-    with socket.socket(socket.AF_UNIX) as console:
-        console.connect(str(paths.serial))
-        console.sendall(POWER_OFF)
-        until = time.monotonic() + PATIENCE
-        while hypervisor.observe(vm).power is Power.RUNNING and time.monotonic() < until:
-            time.sleep(0.01)
+    with paths.typed.open("wb") as console:
+        console.write(POWER_OFF)
+    until = time.monotonic() + PATIENCE
+    while hypervisor.observe(vm).power is Power.RUNNING and time.monotonic() < until:
+        time.sleep(0.01)
     return "" if hypervisor.observe(vm).power is Power.STOPPED else "the test guest did not power off"

@@ -10,7 +10,7 @@ from .base import Forward, Machine, UserNic
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 TCG_CACHE_MIB = 128  # QEMU's default reserves up to 1 GiB of translated code, more than most of our guests have memory
-FDSET_CONSOLE, FDSET_STATUS = 1, 2
+FDSET_STATUS = 1
 _QUIET = "usb=off,dump-guest-core=off"
 
 
@@ -32,13 +32,11 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class Descriptors:
-    """File descriptors that QEMU inherits, by what they are."""
+    """File descriptors that QEMU inherits, by what they are. The console is its stdin (what is typed) and stdout (the log)."""
 
     control: int  # listening unix sockets
     watch: int
-    serial: int
-    console_log: int  # open for appending
-    status_log: int
+    status_log: int  # open for appending
     kernel: int  # memfds: QEMU opens these again by path, which as another uid works with memfds alone
     initrd: int | None = None
 
@@ -133,12 +131,11 @@ def _monitor(name: str, fd: int) -> list[str]:
 
 
 def _serial_ports(architecture: Architecture, fds: Descriptors) -> list[str]:
-    console = f"socket,id=console,fd={fds.serial},server=on,wait=off,logfile=/dev/fdset/{FDSET_CONSOLE},logappend=on"
+    # Not a socket with a logfile: a full socket makes QEMU log a byte twice, and a reader that rests stalls the guest.
     return [
-        *("-add-fd", f"fd={fds.console_log},set={FDSET_CONSOLE}"),
-        *("-add-fd", f"fd={fds.status_log},set={FDSET_STATUS}"),
-        *("-chardev", console),
+        *("-chardev", "stdio,id=console,signal=off"),
         *("-serial", "chardev:console"),
+        *("-add-fd", f"fd={fds.status_log},set={FDSET_STATUS}"),
         *("-chardev", f"file,id=status,path=/dev/fdset/{FDSET_STATUS},append=on"),
         *architecture.status_port,
     ]

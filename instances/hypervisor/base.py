@@ -119,9 +119,9 @@ class RunPaths:
         return self.run / "watch.sock"
 
     @property
-    def serial(self) -> Path:
-        """The guest's console, for the watcher: root:opsweb, 0660."""
-        return self.run / "serial.sock"
+    def typed(self) -> Path:
+        """What people type on the guest's console, for the watcher to append to: a named pipe, of a fake VM a file. root:opsweb, 0660."""
+        return self.run / "typed"
 
     @property
     def console_log(self) -> Path:
@@ -137,11 +137,6 @@ class RunPaths:
     def stderr_log(self) -> Path:
         """What QEMU itself had to say, of the last boot only."""
         return self.state / "stderr.log"
-
-    @property
-    def typed(self) -> Path:
-        """Of a fake VM only: bytes appended here are what a person typed on its console."""
-        return self.run / "typed"
 
 
 class DriverError(Exception):
@@ -163,10 +158,7 @@ class Hypervisor(Protocol):
     """
 
     has_sockets: bool
-    """True: a running VM listens on RunPaths.watch and .serial, and who connects to a serial socket must always drain it.
-
-    False (the fake): nothing listens; its clock and console move on with each observe(), and RunPaths.typed takes what is typed.
-    """
+    """True: a running VM listens on RunPaths.watch. False (the fake): its clock and console move on with each observe()."""
 
     def paths(self, vm: UUID) -> RunPaths:
         """Where the files of `vm` are or would be."""

@@ -27,6 +27,8 @@ class Opened:
     """Everything that QEMU inherits; closed on our side once it runs."""
 
     fds: Descriptors
+    typed: int  # its stdin
+    console_log: int  # its stdout
     stderr: int
 
     @property
@@ -57,13 +59,13 @@ def opened(machine: Machine, paths: RunPaths, group: int) -> Iterator[Opened]:
         fds = Descriptors(
             control=keep(listen(paths.control, 0o600, 0)),
             watch=keep(listen(paths.watch, 0o660, group)),
-            serial=keep(listen(paths.serial, 0o660, group)),
-            console_log=keep(open_log(paths.console_log, 0o660, group)),
             status_log=keep(open_log(paths.status_log, 0o660, group)),
             kernel=keep(memfd("kernel", (machine.kernel,))),
             initrd=keep(memfd("initrd", machine.initrd)) if machine.initrd else None,
         )
-        yield Opened(fds, keep(open_log(paths.stderr_log, 0o640, group)))
+        typed = keep(make_pipe(paths.typed, 0o660, group))
+        console_log = keep(open_log(paths.console_log, 0o660, group))
+        yield Opened(fds, typed, console_log, keep(open_log(paths.stderr_log, 0o640, group)))
 
 
 def release_kernel(fd: int) -> None:
@@ -80,6 +82,15 @@ def listen(path: Path, mode: int, group: int) -> int:
         path.chmod(mode)
         listener.listen(16)
         return listener.detach()
+
+
+def make_pipe(path: Path, mode: int, group: int) -> int:
+    """A new named pipe at `path`, whatever was there before. Held open for both ends: its reader never meets an end of file (fifo(7))."""
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    os.chown(path, -1, group)
+    path.chmod(mode)
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def open_log(path: Path, mode: int, group: int) -> int:
@@ -118,7 +129,7 @@ def spawn(machine: Machine, argv: list[str], files: Opened) -> subprocess.Popen[
     os.ftruncate(files.fds.status_log, 0)
     os.ftruncate(files.stderr, 0)
     child = subprocess.Popen(
-        argv, executable=program, stdin=subprocess.DEVNULL, stdout=files.stderr, stderr=files.stderr, pass_fds=files.inherited,
+        argv, executable=program, stdin=files.typed, stdout=files.console_log, stderr=files.stderr, pass_fds=files.inherited,
         user=machine.uid, group=machine.uid, extra_groups=groups(machine.accelerator), umask=0o077, cwd="/", env={}, start_new_session=True,
     )  # fmt: skip
     # Whoever ends it later may be another process, and only its parent can reap it: without this it would stay a zombie.

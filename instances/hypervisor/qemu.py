@@ -111,7 +111,7 @@ class QemuHypervisor:
         for process in processes:
             if not identity.end(process, KILL_TIMEOUT):
                 raise DriverError("timeout", f"QEMU (process {process.pid}) did not end within {KILL_TIMEOUT:g} s of being killed.")
-        for path in (paths.control, paths.watch, paths.serial):
+        for path in (paths.control, paths.watch, paths.typed):
             path.unlink(missing_ok=True)
         self._cgroups.remove(vm)
 

@@ -1,10 +1,10 @@
-"""Watches one VM: its console log to redis, its monitor's events to the worker, input to its serial port. Used by watch.watcher."""
+"""Watches one VM: its console log to redis, its monitor's events to the worker, what is typed to its console. Used by watch.watcher."""
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from uuid import UUID
 
 from qemu.qmp import EventListener, QMPClient, QMPError
@@ -23,6 +23,8 @@ READ_BYTES = 64 * 1024
 EVENTS = {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "GUEST_CRASHLOADED"}
 PENDING_INPUT = 64 * 1024  # bytes typed that a guest has not taken yet
 CONNECT_SECONDS = 5.0
+# Without a reader a pipe can't be opened so, a full one refuses: the watcher never waits for a guest (fifo(7)).
+TYPING = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 FAKE_TICK_SECONDS = 0.25  # the fake host's clock moves on when somebody looks
 
 Hint = Callable[[UUID], None]
@@ -69,8 +71,13 @@ class VmWatch:
         return self._log.window, self._log.read(start, limit) if limit else Chunk(start, b"")
 
     def type_in(self, data: bytes) -> None:
-        """Input for the guest; dropped when nothing listens."""
-        self._link.type_in(data)
+        """Input for the guest; dropped when no VM runs, or when it has not taken a pipe full of earlier input."""
+        with suppress(OSError):
+            descriptor = os.open(self.paths.typed, TYPING)
+            try:
+                os.write(descriptor, data)
+            finally:
+                os.close(descriptor)
 
     def _status_grown(self) -> None:
         bound_status_log(self.paths.status_log)
@@ -112,33 +119,25 @@ class VmWatch:
 
 
 class Link:
-    """The two sockets of a running QEMU: monitor events in, console input out. The serial socket is always drained, or the guest stalls."""
+    """The monitor of a running QEMU: each of its events is a hint."""
 
     def __init__(self, vm: UUID, paths: RunPaths, hint: Hint) -> None:
         self._vm, self._paths, self._hint = vm, paths, hint
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._serial: asyncio.WriteTransport | None = None
+        self._task: asyncio.Task[None] | None = None
         self.look()
 
     def look(self) -> None:
-        """Connect what is not connected."""
-        for name, run in (("monitor", self._follow_monitor), ("serial", self._drain_serial)):
-            if name not in self._tasks or self._tasks[name].done():
-                self._tasks[name] = asyncio.create_task(run())
+        """Connect unless connected."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
-        """End both connections."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        """End the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
-    def type_in(self, data: bytes) -> None:
-        """Write to the guest's serial port; what a guest that does not read would pile up here is dropped."""
-        if self._serial is None or self._serial.is_closing() or self._serial.get_write_buffer_size() > PENDING_INPUT:
-            return
-        self._serial.write(data)
-
-    async def _follow_monitor(self) -> None:
+    async def _follow(self) -> None:
         if not self._paths.watch.exists():
             return
         client = QMPClient(f"watch-{self._vm}")
@@ -165,46 +164,17 @@ class Link:
             event.cancel()
             self._hint(self._vm)
 
-    async def _drain_serial(self) -> None:
-        loop = asyncio.get_running_loop()
-        closed = loop.create_future()
-        try:
-            transport, _ = await loop.create_unix_connection(lambda: _Drain(closed), str(self._paths.serial))
-        except OSError:
-            return
-        self._serial = transport
-        try:
-            await closed
-        finally:
-            transport.close()
-
 
 async def _until_ended(client: QMPClient) -> None:
     while client.runstate.name == "RUNNING":
         await client.runstate_changed()
 
 
-class _Drain(asyncio.Protocol):
-    """Throws away what it reads: the log has it."""
-
-    def __init__(self, closed: "asyncio.Future[None]") -> None:
-        self._closed = closed
-
-    def data_received(self, data: bytes) -> None:
-        """Console output, on its way through the log already."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """QEMU has ended or closed the port."""
-        if not self._closed.done():
-            self._closed.set_result(None)
-
-
 class FakeLink:
-    """The same for the fake host, which moves on when it is looked at and has a file for what is typed."""
+    """The same for the fake host, which moves on when it is looked at."""
 
     def __init__(self, vm: UUID, driver: Hypervisor, hint: Hint) -> None:
         self._vm, self._driver, self._hint = vm, driver, hint
-        self._typed: Path = driver.paths(vm).typed
         self._task = asyncio.create_task(self._tick())
 
     def look(self) -> None:
@@ -213,11 +183,6 @@ class FakeLink:
     async def close(self) -> None:
         """Stop ticking."""
         self._task.cancel()
-
-    def type_in(self, data: bytes) -> None:
-        """Append to the file."""
-        with suppress(OSError), self._typed.open("ab") as file:
-            file.write(data)
 
     async def _tick(self) -> None:
         before = None

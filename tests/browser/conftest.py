@@ -9,21 +9,12 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.seed import CAST
 from tests.browser.stack import CLONE, Stack, running_stack
+from tests.browser.window import Visit, chromium
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-)
-PASSWORD = "correct horse battery"
 OUTPUT = Path(os.environ.get("OPSWEB_TEST_OUTPUT", CLONE / "test-output")) / "browser"
 
 expect.set_options(timeout=10_000)
@@ -41,44 +32,8 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """One person's browser window, and what went wrong in it."""
-
-    def __init__(self, context: BrowserContext, url: str) -> None:
-        self.context, self.url = context, url
-        self.wrong: list[str] = []
-        self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("requestfailed", self._failed)
-
-    def _failed(self, request: Any) -> None:
-        # A request that a navigation cut off is no failure.
-        if "ERR_ABORTED" not in (request.failure or ""):
-            self.wrong.append(f"{request.url}: {request.failure}")
-
-    def go(self, path: str) -> Page:
-        """Open a page of the panel."""
-        self.page.goto(self.url + path)
-        return self.page
-
-    def sign_in(self, name: str, password: str = PASSWORD) -> None:
-        """Through the form."""
-        page = self.go("/sign-in/")
-        page.get_by_label("Name").fill(name)
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(lambda url: "/sign-in/" not in url)
-
-    def forgive(self, *texts: str) -> None:
-        """Forget errors that the test meant to cause."""
-        self.wrong = [line for line in self.wrong if not any(text in line for text in texts)]
+    with chromium() as browser:
+        yield browser
 
 
 Visitor = Callable[..., Visit]

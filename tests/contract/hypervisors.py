@@ -160,12 +160,11 @@ class QemuRig(Rig):
         return MARKER
 
     def type(self, vm: UUID, data: bytes) -> None:
-        """What a person types on the console. Returns once the guest has it: QEMU drops what is unread when the connection ends."""
-        with socket.socket(socket.AF_UNIX) as console:
-            console.settimeout(PATIENCE)
-            console.connect(str(self.driver.paths(vm).serial))
-            console.sendall(data)
-            if data in (END_WITH_3, POWER_OFF, PANIC):
-                until(lambda: self.driver.observe(vm).power is not Power.RUNNING)
-            else:
-                assert console.recv(1) == data[:1]
+        """What a person types on the console. Returns once the guest has shown that it has it."""
+        before = len(self.console(vm))
+        with self.driver.paths(vm).typed.open("wb") as console:
+            console.write(data)
+        if data in (END_WITH_3, POWER_OFF, PANIC):
+            until(lambda: self.driver.observe(vm).power is not Power.RUNNING)
+        else:
+            until(lambda: self.console(vm)[before : before + 1] == data[:1])

@@ -1,10 +1,15 @@
 """What the host tests share: a namespace of their own and a real hypervisor on short paths."""
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.contract.hypervisors import QemuRig, in_own_namespace, short_directory
+
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture
@@ -15,3 +20,25 @@ def qemus() -> Iterator[QemuRig]:
         rig = QemuRig(path)
         yield rig
         rig.erase_all()
+
+
+@pytest.fixture(scope="session")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The networking document's two user-mode programs, built as it says."""
+    directory = tmp_path_factory.mktemp("document")
+    for name in ("g", "z"):
+        place = directory / name
+        place.mkdir()
+        (place / "main.go").write_text((PROGRAMS / f"{name}.go").read_text())
+        environment = {**os.environ, "GO111MODULE": "off", "GOOS": "linux", "PATH": "/usr/lib/go/bin:/usr/bin:/bin", "HOME": str(directory)}
+        subprocess.run(["go", "build"], cwd=place, env=environment, check=True, timeout=240)
+    (directory / "z" / "etc").mkdir()
+    (directory / "z" / "etc" / "hosts").write_text("10.0.2.2       bob\n")
+    (directory / "z" / "config.json").write_text("{}\n")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def document_server(document: Path) -> Path:
+    """The document's user-mode server, as a file to drop."""
+    return document / "g" / "g"

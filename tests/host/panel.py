@@ -26,6 +26,9 @@ class RealPanel:
     def __init__(self, directory: Path) -> None:
         self.directory, self.home = directory, directory / "home"
         self.home.mkdir()
+        self.said = ""  # by the first `make up`
+        self.evidence = Path(os.environ.get("OPSWEB_TEST_OUTPUT", CLONE / "test-output"))
+        self.evidence.mkdir(parents=True, exist_ok=True)
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.home),
@@ -58,10 +61,10 @@ class RealPanel:
         words = next((line.split() for line in done.stdout.splitlines() if line.startswith(part)), [])
         return int(words[words.index("pid") + 1]) if "pid" in words else 0
 
-    def is_ready(self) -> bool:
-        """Whether every part says so."""
+    def is_ready(self, since: int = 0) -> bool:
+        """Whether every part says so, worker and watcher since then (epoch seconds)."""
         try:
-            return httpx.get(f"http://127.0.0.1:{PORT}/healthz", timeout=5).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{PORT}/healthz?since={since}", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -125,6 +128,4 @@ def real_panel() -> Iterator[RealPanel]:
 
 def save_evidence(panel: RealPanel) -> None:
     """Keep the logs where CI or a person finds them."""
-    target = Path(os.environ.get("OPSWEB_TEST_OUTPUT", CLONE / "test-output"))
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "host-panel.log").write_text(panel.logs())
+    (panel.evidence / "host-panel.log").write_text(panel.logs())

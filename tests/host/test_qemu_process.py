@@ -50,7 +50,7 @@ class TestPrivileges:
         pid = qemus.booted(qemus.machine()).pid
         paths = qemus.driver.paths
         (vm,) = qemus.driver.list()
-        allowed = {str(paths(vm).console_log), str(paths(vm).status_log), str(paths(vm).stderr_log), "/dev/null"}
+        allowed = {str(paths(vm).typed), str(paths(vm).console_log), str(paths(vm).status_log), str(paths(vm).stderr_log)}
         open_files = set()
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # our own last connection, which it closes just now
@@ -64,7 +64,7 @@ class TestPrivileges:
         paths = qemus.driver.paths(machine.id)
         expected = {
             paths.run: (0o750, 4242), paths.state: (0o750, 4242), paths.control: (0o600, 0), paths.watch: (0o660, 4242),
-            paths.serial: (0o660, 4242), paths.console_log: (0o660, 4242), paths.status_log: (0o660, 4242),
+            paths.typed: (0o660, 4242), paths.console_log: (0o660, 4242), paths.status_log: (0o660, 4242),
             paths.stderr_log: (0o640, 4242), paths.run / "vm.json": (0o600, 0),
         }  # fmt: skip
         found = {path: path.stat() for path in expected}
@@ -81,7 +81,7 @@ class TestPrivileges:
             os.setgroups([])
             os.setresgid(UID, UID, UID)
             os.setresuid(UID, UID, UID)
-            os._exit(sum(_opens(path) for path in (paths.control, paths.watch, paths.serial, paths.console_log, paths.run / "vm.json")))
+            os._exit(sum(_opens(path) for path in (paths.control, paths.watch, paths.typed, paths.console_log, paths.run / "vm.json")))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
     def test_inv_10_it_sits_in_a_cgroup_of_its_own_where_the_host_has_cgroup_v2(self, qemus: QemuRig):
@@ -168,10 +168,9 @@ class TestGuests:
     def test_a_reboot_from_inside_keeps_the_process(self, qemus: QemuRig):
         machine = qemus.machine()
         first = qemus.booted(machine)
-        with socket.socket(socket.AF_UNIX) as console:
-            console.connect(str(qemus.driver.paths(machine.id).serial))
-            console.sendall(REBOOT)
-            until(lambda: qemus.console(machine.id).count(MARKER) == 2)
+        with qemus.driver.paths(machine.id).typed.open("wb") as console:
+            console.write(REBOOT)
+        until(lambda: qemus.console(machine.id).count(MARKER) == 2)
         assert qemus.driver.observe(machine.id).pid == first.pid
 
     def test_a_silent_qemu_counts_as_running_and_can_be_killed(self, qemus: QemuRig, monkeypatch):

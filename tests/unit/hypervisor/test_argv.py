@@ -13,7 +13,7 @@ from instances.hypervisor.argv import Descriptors, command_line, hostfwd, memory
 from instances.hypervisor.base import Forward, Machine, UserNic
 
 GOLDEN = Path(__file__).parent / "golden"
-FDS = Descriptors(control=3, watch=4, serial=5, console_log=6, status_log=7, kernel=8, initrd=9)
+FDS = Descriptors(control=3, watch=4, status_log=5, kernel=6, initrd=7)
 HTTP = Forward("tcp", "127.0.0.1", 18080, 8080)
 DNS = Forward("udp", "0.0.0.0", 10053, 53)
 PLAIN = Machine(
@@ -62,7 +62,7 @@ def test_inv_10_sandbox_is_whole():
 def test_inv_10_no_argument_is_a_path_of_the_host():
     values = [part.rpartition("=")[2] for word in command_line(WEB, FDS) for part in word.split(",")]
     paths = [value for value in values if value.startswith("/")]
-    assert len(paths) == 4
+    assert len(paths) == 3
     assert all(path.startswith(("/dev/fdset/", "/proc/self/fd/")) for path in paths)
 
 

@@ -20,7 +20,10 @@ def small(tmp_path: Path) -> Path:
         (clone / file).write_text("x")
     (packages / "django").mkdir(parents=True)
     (packages / "django/__init__.py").write_text("")
-    for path in (*tmp_path.parents[:2], tmp_path, clone, *clone.rglob("*")):
+    for path in tmp_path.parents:
+        if path.name.startswith(("pytest-", "popen-")):  # pytest makes its own directories for one user's eyes
+            path.chmod(0o755)
+    for path in (tmp_path, clone, *clone.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
     yield clone
     for path in (tmp_path, clone, *clone.rglob("*")):
