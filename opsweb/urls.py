@@ -14,3 +14,5 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("", include("instances.urls")),
 ]
+
+handler500 = "opsweb.core.views.server_error"

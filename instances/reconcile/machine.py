@@ -17,6 +17,7 @@ from instances.imaging.instance_archive import instance_archive
 from instances.imaging.kernel import find_kernel
 from instances.models import Instance
 from instances.services.texts import check_hosts, check_texts
+from instances.shown import watched_ports
 from instances.states import Desired
 from networks.models import Nic
 from opsweb.core.errors import Invalid
@@ -113,7 +114,7 @@ def guest_config(instance: Instance, nics: list[Nic]) -> GuestConfig:
         hosts=tuple((address, name) for name, address in sorted(hosts.items())),
         nameservers=tuple(instance.nameservers) or ("10.0.2.3",),
         nics=tuple(guest_nic(nic) for nic in nics),
-        watch_ports=tuple(sorted({(f.protocol, f.guest_port) for nic in nics for f in nic.forwards.all()}))[:32],
+        watch_ports=tuple(watched_ports(instance)),
         reboot_on_exit=instance.reboot_on_exit,
     )
 

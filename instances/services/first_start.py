@@ -1,5 +1,7 @@
 """What a first start makes: the host's row, the first admin, the team `demo` with its instance `hello`. Only what is not there."""
 
+import socket
+
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -49,6 +51,24 @@ def ensure() -> User:
     return admin
 
 
+def hello_port(host: Host) -> int:
+    """HELLO_PORT, or the next one that no forward has and nobody listens on: another panel's hello may have it."""
+    port = free_port(host, HELLO_PORT)
+    while not _can_be_bound(port):
+        port = free_port(host, port + 1)
+    return port
+
+
+def _can_be_bound(port: int) -> bool:
+    with socket.socket() as knocked:
+        knocked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            knocked.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def make_hello(team: Team, host: Host) -> Instance:
     """The demo instance: a small web page, served from inside a VM."""
     with transaction.atomic():
@@ -56,6 +76,6 @@ def make_hello(team: Team, host: Host) -> Instance:
         operations.begin(SYSTEM, "build", kind="image", target_id=image.pk, label=image.name, team_id=team.pk)
         audit.record(SYSTEM, "image.create", kind="image", target_id=image.pk, label=image.name, team_id=team.pk)
         enqueue("instances.build_image", host.queue, str(image.pk))
-        spec = InstanceSpec(ports=[f"{free_port(host, HELLO_PORT)}:8080"], memory_mib=128, restart_policy="on-failure")
+        spec = InstanceSpec(ports=[f"{hello_port(host)}:8080"], memory_mib=128, restart_policy="on-failure")
         instance, _ = create.create(team, HELLO, image, spec, actor=SYSTEM)
     return instance

@@ -23,3 +23,8 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         raise Forbidden("The admin is for superusers. Sign in as one, or ask one.")
     return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, with the request's id on the page. The page has no frame, so it asks the database nothing."""
+    return render(request, "500.html", status=500)

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def up(panel: Panel, environ: Mapping[str, str]) -> int:
     is_new = not panel.remembered.exists()
     prepare(launch)
     placed, mark = place(launch)
-    unchanged = is_current(launch, placed, mark)
-    if not unchanged:
+    since = 0
+    if not is_current(launch, placed, mark):
+        since = int(time.time())
         stop_parts(launch, placed)
         _check_port_free(panel)
         with step("database"):
@@ -40,7 +42,7 @@ def up(panel: Panel, environ: Mapping[str, str]) -> int:
     else:
         first = _first_start(launch, placed, is_new=is_new)
     _hand_token(launch, first)
-    _wait_ready(panel)
+    _wait_ready(panel, since)
     _greet(launch, first)
     return 0
 
@@ -54,8 +56,9 @@ def restart(panel: Panel, environ: Mapping[str, str]) -> int:
     with step("stop the parts"):
         stop_parts(launch, placed)
     manage.run(panel, placed, launch.account, "migrate", "--no-input", "--verbosity", "0")
+    since = int(time.time())
     start(launch, placed, mark)
-    _wait_ready(panel)
+    _wait_ready(panel, since)
     say(f"opsweb is ready again: {panel.url}")
     return 0
 
@@ -125,9 +128,10 @@ def _check_port_free(panel: Panel) -> None:
             raise LaunchError("port", f"{panel.bind} port {panel.port}: {error.strerror}. Another one: OPSWEB_PORT=… make up") from None
 
 
-def _wait_ready(panel: Panel) -> None:
+def _wait_ready(panel: Panel, since: int) -> None:
+    """Until every part says so, worker and watcher by a heartbeat younger than `since` (epoch seconds). Raises: LaunchError."""
     with step("ready"):
-        late = health.wait(panel, READY_SECONDS, say)
+        late = health.wait(panel, READY_SECONDS, say, since=since)
     if not late:
         return
     for part in supervisor.running(panel) or []:

@@ -13,12 +13,12 @@ READY = "ready"  # /healthz says this, or a sentence why not, for each part
 ASK_EVERY = 0.3  # seconds; the parts come up within a few
 
 
-def ask(panel: Panel, timeout: float = 5) -> dict[str, Any] | None:
-    """What /healthz says, ready or not; None while the web server does not answer."""
+def ask(panel: Panel, timeout: float = 5, *, since: int = 0) -> dict[str, Any] | None:
+    """What /healthz says, ready or not; None while the web server does not answer. `since`: older heartbeats (epoch seconds) count for nothing."""
     connection = http.client.HTTPConnection(_address(panel.bind), panel.port, timeout=timeout)
     try:
         # Under another name the panel answers with a redirect to its own.
-        connection.request("GET", "/healthz", headers={"Host": urlsplit(panel.url).netloc, "Accept": "application/json"})
+        connection.request("GET", f"/healthz?since={since}", headers={"Host": urlsplit(panel.url).netloc, "Accept": "application/json"})
         answer = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError):
         return None
@@ -40,10 +40,10 @@ def waiting_for(answer: dict[str, Any] | None) -> list[str]:
     return late or ([] if answer.get("ready") else ["panel: not ready"])
 
 
-def wait(panel: Panel, seconds: float, say: Callable[[str], None]) -> list[str]:
+def wait(panel: Panel, seconds: float, say: Callable[[str], None], *, since: int = 0) -> list[str]:
     """Ask until every part is ready or the time is over; returns what is missing then. Each change of what is missing is said."""
     deadline, said = time.monotonic() + seconds, [""]
-    while late := waiting_for(ask(panel)):
+    while late := waiting_for(ask(panel, since=since)):
         if time.monotonic() >= deadline:
             return late
         if late != said and said != [""]:
