@@ -15,7 +15,7 @@ from opsweb.core.models import Host
 @pytest.fixture
 def ready(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     """Every part is at work."""
-    monkeypatch.setitem(health.CHECKS, "redis", lambda: "")
+    monkeypatch.setitem(health.CHECKS, "redis", lambda since: "")
     Host.objects.update(worker_seen_at=timezone.now(), watcher_seen_at=timezone.now())
     return host
 
@@ -44,7 +44,7 @@ def test_a_silent_part_is_named(ready: Host, part: str, at: object, said: str) -
 def test_a_part_that_fails_is_named(ready: Host, monkeypatch: pytest.MonkeyPatch, part: str, error: Exception) -> None:
     """INV-20."""
 
-    def fail() -> str:
+    def fail(since: float) -> str:
         raise error
 
     monkeypatch.setitem(health.CHECKS, part, fail)
