@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from uuid import UUID
 
 from qemu.qmp import EventListener, QMPClient, QMPError
@@ -71,13 +72,8 @@ class VmWatch:
         return self._log.window, self._log.read(start, limit) if limit else Chunk(start, b"")
 
     def type_in(self, data: bytes) -> None:
-        """Input for the guest; dropped when no VM runs, or when it has not taken a pipe full of earlier input."""
-        with suppress(OSError):
-            descriptor = os.open(self.paths.typed, TYPING)
-            try:
-                os.write(descriptor, data)
-            finally:
-                os.close(descriptor)
+        """Input for the guest."""
+        type_into(self.paths.typed, data)
 
     def _status_grown(self) -> None:
         bound_status_log(self.paths.status_log)
@@ -116,6 +112,16 @@ class VmWatch:
     def _next(self, position: int) -> Chunk | None:
         chunk = self._log.read(position, READ_BYTES)
         return chunk if chunk.data else None
+
+
+def type_into(pipe: Path, data: bytes) -> None:
+    """Input for the guest behind `pipe`; dropped when no VM runs, or when it has not taken a pipe full of earlier input."""
+    with suppress(OSError):
+        descriptor = os.open(pipe, TYPING)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
 
 
 class Link:
