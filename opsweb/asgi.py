@@ -22,5 +22,8 @@ websocket_urlpatterns = [
 ]
 
 application = ProtocolTypeRouter(
-    {"http": BodyLimit(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE), "websocket": SocketGate(URLRouter(websocket_urlpatterns))}
+    {
+        "http": BodyLimit(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+        "websocket": SocketGate(URLRouter(websocket_urlpatterns)),
+    }
 )

@@ -7,7 +7,7 @@ from typing import Any
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]  # ASGI's callables are spelled in as many ways as there are frameworks
 
 REFUSAL = {"code": "too_large", "message": "The body is larger than one request may be.", "fields": {}, "request_id": ""}
 

@@ -1,11 +1,11 @@
-"""Slows down guessing of passwords: failures are counted in redis for each address and each name. Called by the sign-in page."""
+"""Slows down guessing of passwords: tries are counted in redis for each address and each name. Called by the sign-in page."""
 
 from django.http import HttpRequest
 from redis import Redis, RedisError
 
 from opsweb.environment import env
 
-FREE_FAILURES = 5
+FREE_TRIES = 5
 WINDOW_SECONDS = 300
 LONGEST_WAIT = 60
 
@@ -19,34 +19,37 @@ def _redis() -> Redis:
     return Redis.from_url(env.redis, socket_timeout=1)
 
 
-def seconds_to_wait(request: HttpRequest) -> int:
-    """0 when the person may try now. Without redis nobody waits: being locked out by an outage would be worse."""
+def take_a_try(request: HttpRequest) -> int:
+    """0 when the person may try now, else the seconds to wait. A try counts before its password is looked at: many at once are many.
+
+    The first FREE_TRIES are free, each one more doubles the wait. Without redis nobody waits: being locked out by an outage would be worse.
+    """
     try:
         with _redis() as client:
-            waits = [client.ttl(f"{key}:wait") for key in _keys(request)]
+            keys = _keys(request)
+            # Looked at first: who waits for one of the two uses up no try of the other.
+            return max(*(int(client.ttl(f"{key}:wait")) for key in keys), 0) or max(_take(client, key) for key in keys)
     except (RedisError, OSError):
         return 0
-    return max(0, *(int(wait) for wait in waits))
 
 
-def count_failure(request: HttpRequest) -> None:
-    """After FREE_FAILURES each one doubles the wait."""
+def _take(client: Redis, key: str) -> int:
+    tries = int(client.incr(key))
+    client.expire(key, WINDOW_SECONDS)
+    if tries < FREE_TRIES:
+        return 0
+    wait = min(2 ** (tries - FREE_TRIES + 1), LONGEST_WAIT)
+    return 0 if client.set(f"{key}:wait", 1, ex=wait, nx=True) else wait  # of two at once, the first has the try
+
+
+def give_back(request: HttpRequest) -> None:
+    """A right password was no guess. It clears the name's count; the address gets one back, or one account would free guessing others."""
     try:
         with _redis() as client:
-            for key in _keys(request):
-                failures = int(client.incr(key))
-                client.expire(key, WINDOW_SECONDS)
-                if failures >= FREE_FAILURES:
-                    client.set(f"{key}:wait", 1, ex=min(2 ** (failures - FREE_FAILURES + 1), LONGEST_WAIT))
-    except (RedisError, OSError):
-        return
-
-
-def forget(request: HttpRequest) -> None:
-    """A right password clears the name's count; the address keeps its own, or one account would free the guessing of others."""
-    try:
-        with _redis() as client:
-            name = _keys(request)[1]
+            address, name = _keys(request)
             client.delete(name, f"{name}:wait")
+            if int(client.decr(address)) < FREE_TRIES:
+                client.delete(f"{address}:wait")
+            client.expire(address, WINDOW_SECONDS)
     except (RedisError, OSError):
         return

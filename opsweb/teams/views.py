@@ -29,20 +29,15 @@ class SignIn(LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask the throttle before any password is hashed."""
-        if wait := throttle.seconds_to_wait(request):
+        if wait := throttle.take_a_try(request):
             form = self.get_form_class()(request)
             return render(request, self.template_name, {"form": form, "wait_seconds": wait}, status=429)
         return super().post(request, *args, **kwargs)
 
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        """Count the failure."""
-        throttle.count_failure(self.request)
-        return super().form_invalid(form)
-
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Sign in; a one-time password leads to a new one of the person's own."""
         response = super().form_valid(form)
-        throttle.forget(self.request)
+        throttle.give_back(self.request)
         user = form.get_user()
         actor = actor_for(user, address=self.request.META.get("REMOTE_ADDR", ""))
         audit.record(actor, "user.sign-in", kind="user", target_id=user.pk, label=user.get_username(), team_id=None)
