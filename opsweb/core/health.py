@@ -58,7 +58,7 @@ CHECKS: dict[str, Callable[[float], str]] = {
 
 @login_not_required
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when all is ready, 503 else; says which part is not. `?since=`: epoch seconds of a restart that heartbeats must be younger than."""
+    """200 when all is ready, 503 else; says which part is not. Heartbeats from before `?since=` (epoch seconds) count for nothing."""
     since = request.GET.get("since", "")
     state = parts(float(since) if since.isdecimal() else 0)
     ready = not any(state.values())

@@ -4,8 +4,9 @@ import json
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PASSWORD, Visitor
+from tests.browser.conftest import Visitor
 from tests.browser.stack import Stack
+from tests.browser.window import PASSWORD
 
 
 def test_signs_in_and_lands_where_one_wanted_to_go(visit: Visitor) -> None:

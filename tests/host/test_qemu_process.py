@@ -65,7 +65,7 @@ class TestPrivileges:
         expected = {
             paths.run: (0o750, 4242), paths.state: (0o750, 4242), paths.control: (0o600, 0), paths.watch: (0o660, 4242),
             paths.typed: (0o660, 4242), paths.console_log: (0o660, 4242), paths.status_log: (0o660, 4242),
-            paths.stderr_log: (0o640, 4242), paths.run / "vm.json": (0o600, 0),
+            paths.stderr_log: (0o660, 4242), paths.run / "vm.json": (0o600, 0),
         }  # fmt: skip
         found = {path: path.stat() for path in expected}
         assert {path: (stat.S_IMODE(value.st_mode), value.st_gid) for path, value in found.items()} == expected

@@ -46,7 +46,7 @@ def test_inv_07_found_by_run_directory_and_uuid(namesake, run, vm):
     child = namesake(run, vm)
     (found,) = identity.find(run, vm)
     assert found.pid == child.pid
-    assert identity.is_vm(found, run, vm)
+    assert identity.is_alive(found)
 
 
 def test_inv_07_another_panels_vm_of_the_same_uuid_is_not_ours(namesake, run, vm, tmp_path):
@@ -64,7 +64,7 @@ def test_inv_07_a_reused_pid_is_another_process(namesake, run, vm):
     child = namesake(run, vm)
     now = identity.running(child.pid)
     before = replace(now, start=now.start - 1)
-    assert not identity.is_vm(before, run, vm)
+    assert not identity.is_alive(before)
     assert identity.end(before, 1)
     assert child.poll() is None, "a process with another start time was killed"
 
@@ -75,7 +75,7 @@ def test_inv_07_a_zombie_does_not_run(namesake, run, vm):
     assert identity.end(process, 5)
     assert Path(f"/proc/{child.pid}").exists(), "it is not reaped yet, so this tests a zombie"
     assert identity.running(child.pid) is None
-    assert not identity.is_vm(process, run, vm)
+    assert not identity.is_alive(process)
 
 
 def test_ending_what_has_ended_is_fine(namesake, run, vm):
@@ -98,5 +98,5 @@ def test_start_time(namesake, run, vm):
 
 def test_no_such_process():
     assert identity.running(2**22 + 1) is None
-    assert not identity.is_vm(Process(2**22 + 1, 1), Path("/x/vm/y"), uuid4())
+    assert not identity.is_alive(Process(2**22 + 1, 1))
     assert identity.running(os.getpid()) is not None

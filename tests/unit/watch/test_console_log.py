@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from instances.console import Window
-from instances.watch.log import STATUS_KEEP, ConsoleLog, bound_status_log
+from instances.watch.log import ENDS_KEPT, ConsoleLog, bound_log
 
 KEEP = 64 * 1024
 
@@ -84,14 +84,14 @@ def test_a_removed_log_is_seen(path: Path, log: ConsoleLog) -> None:
 def test_a_flooded_status_log_keeps_its_first_and_last_bytes(tmp_path: Path) -> None:
     """INV-16: the second serial port is the guest's as well."""
     status = tmp_path / "status.log"
-    status.write_bytes(b"program 500\n" + b"x" * (20 * STATUS_KEEP) + b"\nexit 3 900\n")
-    bound_status_log(status)
+    status.write_bytes(b"program 500\n" + b"x" * (20 * ENDS_KEPT) + b"\nexit 3 900\n")
+    bound_log(status)
     content = status.read_bytes()
     assert content.startswith(b"program 500\n")
     assert content.endswith(b"\nexit 3 900\n")
-    assert status.stat().st_blocks * 512 <= 3 * STATUS_KEEP
+    assert status.stat().st_blocks * 512 <= 3 * ENDS_KEPT
 
 
 def test_a_status_log_that_is_not_there_is_fine(tmp_path: Path) -> None:
-    bound_status_log(tmp_path / "status.log")
+    bound_log(tmp_path / "status.log")
     assert not (tmp_path / "status.log").exists()
