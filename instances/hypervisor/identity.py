@@ -1,4 +1,4 @@
-"""Which processes of this host are QEMUs of ours: judged by run directory, uuid and start time, never by a pid alone (INV-07).
+"""Which processes of this host are QEMUs of ours: judged by pid and start time, or found by run directory and uuid (INV-07).
 
 The name a QEMU is started under (argv[0]) lies in its VM's run directory, which no user text can reach; so two panels on one
 host never take each other's VM for their own, and one whose record is lost is still found.
@@ -45,9 +45,9 @@ def running(pid: int) -> Process | None:
     return None if fields[0] in "ZX" else Process(pid, int(fields[19]))
 
 
-def is_vm(process: Process, run: Path, vm: UUID) -> bool:
-    """Whether `process` runs now and is the QEMU of `vm`, whose run directory is `run`."""
-    return _vm_of(_arguments(process.pid), run.parent) == vm and running(process.pid) == process
+def is_alive(process: Process) -> bool:
+    """Whether exactly this process runs now. Its name is not asked: it is its own to change, and a guest may have broken out into it."""
+    return running(process.pid) == process
 
 
 def find(run: Path, vm: UUID) -> list[Process]:

@@ -65,7 +65,7 @@ def opened(machine: Machine, paths: RunPaths, group: int) -> Iterator[Opened]:
         )
         typed = keep(make_pipe(paths.typed, 0o660, group))
         console_log = keep(open_log(paths.console_log, 0o660, group))
-        yield Opened(fds, typed, console_log, keep(open_log(paths.stderr_log, 0o640, group)))
+        yield Opened(fds, typed, console_log, keep(open_log(paths.stderr_log, 0o660, group)))
 
 
 def release_kernel(fd: int) -> None:

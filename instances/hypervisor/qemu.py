@@ -105,7 +105,8 @@ class QemuHypervisor:
 
     def kill(self, vm: UUID) -> None:
         paths = self.paths(vm)
-        processes = set(identity.find(paths.run, vm))
+        _, recorded = self._look(vm)
+        processes = {*identity.find(paths.run, vm), *([recorded] if recorded else [])}
         if processes:
             self._remember_ending(vm)
         for process in processes:
@@ -157,7 +158,7 @@ class QemuHypervisor:
         if last and last.host_boot != identity.host_boot():
             return None, None
         if last and last.process:
-            return last, last.process if identity.is_vm(last.process, run, vm) else None
+            return last, last.process if identity.is_alive(last.process) else None
         found = identity.find(run, vm) if run.exists() else []
         if last and not found:
             time.sleep(EXEC_TIME)  # killed just after fork: its child may be in the middle of becoming QEMU

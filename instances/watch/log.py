@@ -65,18 +65,18 @@ def punch(fd: int, start: int, end: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-STATUS_KEEP = 65_536  # bytes kept at each end of a status log: what the driver's reader looks at
+ENDS_KEPT = 65_536  # bytes kept at each end of a log that only the driver reads: what it looks at
 
 
-def bound_status_log(path: Path) -> None:
-    """A guest may write without end to its status port: free everything between the log's first and last bytes."""
+def bound_log(path: Path) -> None:
+    """A guest may write to its status port, or make QEMU complain, without end: free all between the log's first and last bytes."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         size = os.fstat(fd).st_size
-        if size > 4 * STATUS_KEEP:
-            punch(fd, STATUS_KEEP, (size - STATUS_KEEP) // BLOCK * BLOCK)
+        if size > 4 * ENDS_KEPT:
+            punch(fd, ENDS_KEPT, (size - ENDS_KEPT) // BLOCK * BLOCK)
     finally:
         os.close(fd)

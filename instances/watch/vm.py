@@ -16,7 +16,7 @@ from instances.console import Chunk, Window
 from instances.hypervisor.base import Hypervisor, RunPaths
 from instances.redis_client import redis
 from instances.watch.inotify import IN_MODIFY, Inotify
-from instances.watch.log import ConsoleLog, bound_status_log
+from instances.watch.log import ConsoleLog, bound_log
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class VmWatch:
         self._watches = [inotify.watch(self.paths.console_log, IN_MODIFY, self._grown.set)]
         if self.paths.status_log.exists():
             self._watches.append(inotify.watch(self.paths.status_log, IN_MODIFY, self._status_grown))
+        if self.paths.stderr_log.exists():
+            self._watches.append(inotify.watch(self.paths.stderr_log, IN_MODIFY, self._stderr_grown))
         self._task = asyncio.create_task(self._feed())
 
     @property
@@ -74,8 +76,11 @@ class VmWatch:
         """Input for the guest."""
         type_into(self.paths.typed, data)
 
+    def _stderr_grown(self) -> None:
+        bound_log(self.paths.stderr_log)
+
     def _status_grown(self) -> None:
-        bound_status_log(self.paths.status_log)
+        bound_log(self.paths.status_log)
         self._hint(self.vm)
 
     async def _feed(self) -> None:
