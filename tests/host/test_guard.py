@@ -5,7 +5,6 @@ Namespaces: this one is "the host"; a second one, joined by veth, is "the outsid
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -362,7 +361,7 @@ def test_a_change_is_felt_by_open_connections(guarded):
 
 
 def test_a_connection_opened_while_the_guard_was_away_goes_on(place):
-    """Conntrack meets it in the middle; if it takes the guest's side for the asker, that is refused, but not reset, until the other speaks."""
+    """Conntrack meets it in the middle; taken for the asker, the guest is refused, but not reset, until the other side speaks."""
     with _held(ORDINARY, "127.0.0.1", 18090) as ticks:
         place.fabric.apply_guard(GUARD)
         try:
