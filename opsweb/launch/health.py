@@ -14,7 +14,7 @@ ASK_EVERY = 0.3  # seconds; the parts come up within a few
 
 
 def ask(panel: Panel, timeout: float = 5, *, since: int = 0) -> dict[str, Any] | None:
-    """What /healthz says, ready or not; None while the web server does not answer. Heartbeats from before `since` (epoch seconds) are none."""
+    """What /healthz says, ready or not; None while it does not answer. Heartbeats from before `since` (epoch seconds) are none."""
     connection = http.client.HTTPConnection(_address(panel.bind), panel.port, timeout=timeout)
     try:
         # Under another name the panel answers with a redirect to its own.
