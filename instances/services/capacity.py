@@ -1,5 +1,6 @@
 """What is taken and what is left: of a team's quota, of a host. Called by every service that makes something bigger."""
 
+import shutil
 from collections.abc import Sequence
 
 from django.db.models import Count, Sum
@@ -8,6 +9,7 @@ from instances.models import Instance
 from instances.states import Desired
 from opsweb.core.errors import Conflict
 from opsweb.core.models import Host
+from opsweb.environment import env
 from opsweb.teams.models import Team
 from opsweb.teams.services import Usage
 
@@ -35,3 +37,14 @@ def check_room(host: Host, instance: Instance) -> None:
     if host.memory_mib and taken + instance.memory_mib > host.memory_mib:
         message = f"The host has {host.memory_mib} MiB, {taken} MiB of them promised; {instance.memory_mib} MiB more do not fit."
         raise Conflict(message, code="no_room", fields={"memory_mib": [host.memory_mib - taken]})
+
+
+DISK_RESERVE = 1024**3  # bytes: consoles, database and logs go on when uploads and images may not
+
+
+def check_disk(wanted: int) -> None:
+    """Raises: Conflict("no_room") when `wanted` bytes more would leave the state directory's disk without its reserve."""
+    free = shutil.disk_usage(env.state_dir).free
+    if wanted + DISK_RESERVE > free:
+        message = f"The host's disk has {free // 1024**2} MiB left; this would need {wanted // 1024**2} MiB and leave too little."
+        raise Conflict(f"{message} Delete images, or ask an admin for room.", code="no_room")

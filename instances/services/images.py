@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from instances.imaging.base import ImagingError, Recipe
 from instances.imaging.opsconfig import OpsConfig, parse, recipe_from
 from instances.models import NAME, Image, Upload
+from instances.services.capacity import check_disk
 from opsweb.core import access, audit, events, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, Invalid, NotFound
@@ -18,6 +19,8 @@ from opsweb.core.queue import enqueue
 from opsweb.environment import env
 from opsweb.teams.models import Team
 from opsweb.teams.services import lock_team
+
+SPOOLED = 2  # an archive is unpacked into a spool before it becomes an image
 
 
 def read_config(text: str) -> OpsConfig:
@@ -47,6 +50,7 @@ def create(
     access.require(actor, "image.create", team.pk)
     check_name(name)
     _check_uploads(team, program, files)
+    check_disk(SPOOLED * sum(upload.size for upload in (program, files) if upload))
     image = Image(team=team, name=name, host=Host.objects.get(name=env.host), program_upload=program, files_upload=files)
     image.recipe = dataclasses.asdict(_recipe(config, program_name or name) if program else _recipe_inside(config, program_name))
     image.defaults = defaults_of(config) if config else {}

@@ -9,17 +9,22 @@ from pathlib import Path
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from instances.models import Upload
+from instances.services.capacity import check_disk
 from opsweb.core import access, audit
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, NotFound, TooLarge, Unavailable
 from opsweb.environment import env
 from opsweb.teams.models import Team
+from opsweb.teams.services import lock_team
 
 CHUNK_SIZE = 8 * 1024**2  # bytes; Django spools a body before a view sees it
 MAX_SIZE = 2 * 1024**3  # bytes
+MAX_WAITING = 200  # uploads of one team that nothing was made of yet
+MAX_WAITING_SIZE = 8 * 1024**3  # bytes of these, as announced
 KEPT_FOR = timedelta(hours=24)
 
 
@@ -29,16 +34,30 @@ def path_of(upload_id: UUID) -> Path:
 
 
 def begin(team: Team, filename: str, size: int, *, actor: Actor) -> Upload:
-    """Announce an upload of `size` bytes. Raises: NotFound, Forbidden, TooLarge."""
+    """Announce an upload of `size` bytes. Raises: NotFound, Forbidden, TooLarge, Conflict("quota", "no_room")."""
     access.require(actor, "upload.create", team.pk)
     if size > MAX_SIZE:
         raise TooLarge(f"{filename} has {size} bytes; at most {MAX_SIZE} are taken.")
+    check_disk(size)
     with transaction.atomic():
+        lock_team(team.pk)
+        _refuse_hoard(team, size)
         upload = Upload.objects.create(team=team, filename=filename[:200], size=size, created_by_id=actor.user_id)
         audit.record(
             actor, "upload.create", kind="upload", target_id=upload.pk, label=upload.filename, team_id=team.pk, details={"size": size}
         )
     return upload
+
+
+def _refuse_hoard(team: Team, size: int) -> None:
+    """Uploads that nothing was made of yet are bounded for each team (SEC-B3)."""
+    waiting = Upload.objects.filter(team=team).aggregate(number=Count("pk"), size=Sum("size", default=0))
+    if waiting["number"] >= MAX_WAITING or waiting["size"] + size > MAX_WAITING_SIZE:
+        raise Conflict(
+            f"The team has {waiting['number']} uploads of {waiting['size']} bytes that no image was made of yet. "
+            f"Use or cancel some: at most {MAX_WAITING} of {MAX_WAITING_SIZE} bytes together are kept, each for a day.",
+            code="quota",
+        )
 
 
 def append(upload: Upload, offset: int, body: bytes, *, actor: Actor) -> Upload:
