@@ -1,0 +1,70 @@
+"""Rows 1 and 2: from a REST call to a page served by the guest, beside bare QEMU; and how much of that is our own part."""
+
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.bare import Bare
+from tests.bench.panel import TICKS, BenchPanel, first_answer
+from tests.bench.table import Row, ours_at_most, percentile, ratio_at_most, side_by_side
+
+PORT = 18_701
+ROUNDS = 9
+SERVER = ("httpd", "-f", "-p", "8080", "-h", "/")
+
+
+def measure(bench: BenchPanel) -> list[Row]:
+    """Alternately, after one round of each that does not count."""
+    ours, bare, before_exec = [], [], []
+    with tempfile.TemporaryDirectory(prefix="owb") as place:
+        reference: Bare | None = None
+        for number in range(ROUNDS + 1):
+            took, accepted_to_exec, seen = _ours(bench, Path(place) if reference is None else None)
+            reference = seen or reference
+            assert reference is not None
+            other = _bare(reference)
+            if number:
+                ours.append(took)
+                before_exec.append(accepted_to_exec)
+                bare.append(other)
+    note = f"own part p50 {median(before_exec):.0f} ms"
+    return [
+        side_by_side("create", "REST create → guest answers HTTP", "s", ours, bare, ratio_at_most(1.05), note),
+        Row(
+            "own-part",
+            "own part of it: accepted → QEMU exec, p95",
+            "ms",
+            percentile(before_exec, 0.95),
+            None,
+            None,
+            ours_at_most(100, "ms"),
+            f"{ROUNDS} rounds; p50 {median(before_exec):.1f} ms",
+        ),
+    ]
+
+
+def _ours(bench: BenchPanel, place: Path | None) -> tuple[float, float, Bare | None]:
+    began = time.monotonic()
+    made = bench.create("bench-create", *SERVER, ports=[f"{PORT}:8080"])
+    took = first_answer(PORT) - began
+    identifier = made["instance"]["id"]
+    record = bench.record(identifier)
+    bare = Bare(record, bench.kernel, place) if place else None
+    bench.delete(identifier)
+    return took, _accepted_to_exec(made["operation"], record), bare
+
+
+def _accepted_to_exec(operation: dict[str, Any], record: dict[str, Any]) -> float:
+    """Milliseconds; the kernel knows a process's start to one tick, so to the end of that tick."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    executed = booted + (record["process"]["start"] + 1) / TICKS
+    return (executed - datetime.fromisoformat(operation["created_at"]).timestamp()) * 1000
+
+
+def _bare(reference: Bare) -> float:
+    began = time.monotonic()
+    with reference.running():
+        return first_answer(PORT) - began
