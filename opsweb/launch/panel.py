@@ -32,6 +32,7 @@ NAMES = (
     "SECRET_KEY_FILE",
 )
 REMEMBERED = "panel.env"
+SYSTEM_STATE = Path("/var/lib/opsweb")  # of root's panel
 LONGEST_RUN_DIR = 50  # bytes: "/vm/<uuid>/control.sock" must fit behind it in the 107 bytes of a unix socket's path (unix(7))
 PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+@/-]+")
 COMMAND_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -171,13 +172,13 @@ def user_state_dir(environ: Mapping[str, str]) -> Path:
 def _state_dir(environ: Mapping[str, str], *, root: bool, starting: bool) -> Path:
     if named := environ.get("OPSWEB_STATE_DIR"):
         return Path(os.path.normpath(named))
-    system, own = Path("/var/lib/opsweb"), user_state_dir(environ)
+    own = user_state_dir(environ)
     if root:
-        return system
+        return SYSTEM_STATE
     if environ.get("OPSWEB_DRIVER") == "fake":
         return own
     forgotten_driver = not environ.get("OPSWEB_DRIVER") and not starting
-    return own if forgotten_driver and (own / REMEMBERED).exists() and not (system / REMEMBERED).exists() else system
+    return own if forgotten_driver and (own / REMEMBERED).exists() and not (SYSTEM_STATE / REMEMBERED).exists() else SYSTEM_STATE
 
 
 def _default_run_dir(driver: str, environ: Mapping[str, str], *, root: bool) -> str:

@@ -71,7 +71,9 @@ def spawn(signed_in: FakePanel) -> Iterator[Callable[..., subprocess.Popen[bytes
     def start(*argv: object, **options: Any) -> subprocess.Popen[bytes]:
         environ = {**os.environ, "PYTHONPATH": str(CLONE)}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        started.append(subprocess.Popen([sys.executable, "-m", "opsweb.cli", *map(str, argv)], env=environ, **streams))
+        # Under nohup(1) a child inherits that SIGHUP is ignored, and the command respects it.
+        command = ["env", "--default-signal=HUP", sys.executable, "-m", "opsweb.cli", *map(str, argv)]
+        started.append(subprocess.Popen(command, env=environ, **streams))
         return started[-1]
 
     yield start

@@ -46,7 +46,8 @@ def test_the_settings_of_the_last_up_hold_without_being_said_again(tmp_path: Pat
     assert found(tmp_path, OPSWEB_PORT="").port == 8000
 
 
-def test_a_users_fake_panel_is_found_without_naming_the_driver_again(tmp_path: Path) -> None:
+def test_a_users_fake_panel_is_found_without_naming_the_driver_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel, "SYSTEM_STATE", tmp_path / "system")  # this machine may have a panel of root's
     state = tmp_path / ".local/state/opsweb"
     state.mkdir(parents=True)
     (state / "panel.env").write_text("OPSWEB_DRIVER=fake\n")
