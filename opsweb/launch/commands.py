@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opsweb.launch import accounts, client, health, host, kernel, manage, packages, supervisor, vendor, venv
 from opsweb.launch.errors import LaunchError
-from opsweb.launch.panel import Panel
+from opsweb.launch.panel import Panel, run_dir_of
 from opsweb.launch.placing import Placed
 from opsweb.launch.running import Launch, is_current, last_placed, launch_of, need_state, place, prepare, start, stop_parts
 from opsweb.launch.say import say, step
@@ -95,7 +95,8 @@ def clean_host(panel: Panel, environ: Mapping[str, str]) -> int:
         manage.run(panel, placed, manage.root(), "clean_host")
     if client.remove(accounts.caller(environ), panel.url):
         say("Removed ~/.config/opsweb/cli.toml.")
-    for directory in (panel.run, panel.state):
+    ours = [panel.run] if run_dir_of(panel.run) == panel.state else []  # gone after a reboot, or named wrongly now
+    for directory in (*ours, panel.state):
         shutil.rmtree(directory)
         say(f"Removed {directory}.")
     if os.geteuid() == 0 and (said := accounts.remove()):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from opsweb.launch.accounts import Account
 from opsweb.launch.errors import LaunchError
-from opsweb.launch.panel import Panel
+from opsweb.launch.panel import RUN_MARK, Panel, recall, render, run_dir_of
 
 QEMU = "qemu-system-x86_64"
 OLDEST_QEMU = (7, 1)
@@ -58,6 +58,7 @@ def make_directories(panel: Panel, parts: Account, worker: Account) -> None:
         if os.geteuid() == 0:
             os.chown(directory.path, owner.uid, parts.gid)
         directory.path.chmod(directory.mode)
+    _claim(panel)
     _adopt(panel.state / "db", parts)
     link = panel.run / "redis.sock"
     if not link.is_symlink():
@@ -65,11 +66,23 @@ def make_directories(panel: Panel, parts: Account, worker: Account) -> None:
 
 
 def _refuse_foreign(panel: Panel) -> None:
-    """`make clean-host` removes the state directory: it must never have been somebody else's."""
+    """`make clean-host` removes both directories: they must never have been somebody else's."""
     if panel.state.is_dir() and not panel.remembered.exists() and any(panel.state.iterdir()):
         raise LaunchError(
             "foreign_state", f"{panel.state} holds something that is not opsweb's: give OPSWEB_STATE_DIR a directory of its own."
         )
+
+    known = run_dir_of(panel.run) or recall(panel.remembered).get("OPSWEB_RUN_DIR") == str(panel.run)
+    if not known and panel.run.is_dir() and any(panel.run.iterdir()):
+        raise LaunchError("foreign_run", f"{panel.run} holds something that is not opsweb's: give OPSWEB_RUN_DIR a directory of its own.")
+
+
+def _claim(panel: Panel) -> None:
+    """From here on the directories are known to be ours, also when a later step fails."""
+    write(panel.run / RUN_MARK, f"{panel.state}\n", mode=0o644)
+    if not panel.remembered.exists():
+        named = {"OPSWEB_STATE_DIR": str(panel.state), "OPSWEB_RUN_DIR": str(panel.run)}
+        write(panel.remembered, render(named), mode=0o600)
 
 
 def _adopt(database: Path, parts: Account) -> None:
@@ -90,7 +103,10 @@ def _adopt(database: Path, parts: Account) -> None:
 
 
 def make_secret_key(panel: Panel, parts: Account) -> None:
-    """Write `<state>/secret_key` once, unless the caller brings a key."""
+    """Write `<state>/secret_key` once, unless the caller brings a key. Raises: LaunchError."""
+    brought = panel.given.get("SECRET_KEY_FILE")
+    if brought and not Path(brought).is_file():
+        raise LaunchError("bad_setting", f"SECRET_KEY_FILE names {brought}, which is no file.")
     path = panel.state / "secret_key"
     if path.exists() or "SECRET_KEY" in panel.given or "SECRET_KEY_FILE" in panel.given:
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from opsweb.launch import rules
 from opsweb.launch.errors import LaunchError
 
 # The variables that the parts get; docs/running.md describes each one, opsweb/environment.py reads them.
@@ -31,8 +32,9 @@ NAMES = (
     "SECRET_KEY",
     "SECRET_KEY_FILE",
 )
+SYSTEM_STATE = Path("/var/lib/opsweb")  # of a panel that root runs
 REMEMBERED = "panel.env"
-SYSTEM_STATE = Path("/var/lib/opsweb")  # of root's panel
+RUN_MARK = "panel"  # in the run directory: the state directory of the panel whose it is
 LONGEST_RUN_DIR = 50  # bytes: "/vm/<uuid>/control.sock" must fit behind it in the 107 bytes of a unix socket's path (unix(7))
 PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+@/-]+")
 COMMAND_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -135,7 +137,7 @@ def find(clone: Path, environ: Mapping[str, str], *, root: bool, starting: bool)
     Raises: LaunchError.
     """
     state = _state_dir(environ, root=root, starting=starting)
-    remembered = _read(state / REMEMBERED)
+    remembered = recall(state / REMEMBERED)
     given = merge(remembered, environ)
     given["OPSWEB_STATE_DIR"] = str(state)
     run = Path(given.get("OPSWEB_RUN_DIR") or _default_run_dir(given.get("OPSWEB_DRIVER", "real"), environ, root=root))
@@ -152,16 +154,31 @@ def check(panel: Panel) -> None:
             raise LaunchError("bad_setting", f"{name} must be an absolute path of letters, digits and ._+@-, not {str(path)!r}.")
     if len(str(panel.run)) > LONGEST_RUN_DIR:
         raise LaunchError("bad_setting", f"OPSWEB_RUN_DIR has more than {LONGEST_RUN_DIR} characters; the sockets in it would not fit.")
-    if panel.driver not in ("real", "fake"):
-        raise LaunchError("bad_setting", f"OPSWEB_DRIVER is real or fake, not {panel.driver!r}.")
-    port = panel.given.get("OPSWEB_PORT", "8000")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise LaunchError("bad_setting", f"OPSWEB_PORT is a TCP port, not {port!r}.")
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", panel.host):
-        raise LaunchError("bad_setting", f"OPSWEB_HOST is a name of a-z, 0-9 and -, not {panel.host!r}.")
     broken = [name for name, value in panel.given.items() if "\n" in value or "\0" in value]
     if broken:
         raise LaunchError("bad_setting", f"{broken[0]} holds a line break.")
+    rules.check(panel.given)
+    if panel.run == panel.state or panel.run in panel.state.parents:
+        raise LaunchError("bad_setting", f"OPSWEB_RUN_DIR is cleared with the panel: {panel.run} can't hold {panel.state}.")
+    _refuse_another_run_dir(panel)
+
+
+def _refuse_another_run_dir(panel: Panel) -> None:
+    """Who forgets OPSWEB_RUN_DIR for a second panel must not end the parts of the first."""
+    owner = run_dir_of(panel.run)
+    if owner not in (None, panel.state):
+        raise LaunchError("foreign_run", f"{panel.run} is the run directory of the panel in {owner}: give OPSWEB_RUN_DIR one of its own.")
+    before = recall(panel.remembered).get("OPSWEB_RUN_DIR", str(panel.run))
+    if Path(before) != panel.run and run_dir_of(Path(before)) == panel.state:
+        raise LaunchError("moved_run", f"This panel runs in {before}: `make down` and remove it before OPSWEB_RUN_DIR names another.")
+
+
+def run_dir_of(run: Path) -> Path | None:
+    """The state directory of the panel that a run directory belongs to; None while it is nobody's."""
+    try:
+        return Path((run / RUN_MARK).read_text().strip())
+    except OSError:
+        return None
 
 
 def user_state_dir(environ: Mapping[str, str]) -> Path:
@@ -188,7 +205,8 @@ def _default_run_dir(driver: str, environ: Mapping[str, str], *, root: bool) -> 
     return f"{runtime}/opsweb" if runtime and Path(runtime).is_dir() else f"/tmp/opsweb-{os.getuid()}"  # noqa: S108
 
 
-def _read(path: Path) -> dict[str, str]:
+def recall(path: Path) -> dict[str, str]:
+    """What a remembered file holds; nothing where there is none."""
     try:
         return parse(path.read_text())
     except FileNotFoundError:

@@ -49,7 +49,6 @@ def prepare(launch: Launch) -> None:
     with step("front-end files"):
         vendor.ensure(panel.clone)
     host.make_directories(panel, launch.account or launch.worker, launch.worker)
-    host.write(panel.remembered, render(panel.given), mode=0o600)
     host.make_secret_key(panel, launch.account or launch.worker)
     if panel.driver == "real":
         with step("guest kernel"):
@@ -104,8 +103,9 @@ def is_current(launch: Launch, placed: Placed, mark: str) -> bool:
 
 
 def start(launch: Launch, placed: Placed, mark: str) -> None:
-    """Start supervisord, which starts the parts."""
+    """Start supervisord, which starts the parts. Only settings that came this far are remembered."""
     panel = launch.panel
+    host.write(panel.remembered, render(panel.given), mode=0o600)
     host.write(supervisor.conf_path(panel), _conf(launch, placed), mode=0o600)
     host.write(panel.run / "redis" / "redis.conf", texts.redis_conf(panel), mode=0o640, gid=launch.account.gid if launch.account else None)
     with step("start"):

@@ -9,7 +9,7 @@ import pytest
 from opsweb.launch import host
 from opsweb.launch.accounts import caller
 from opsweb.launch.errors import LaunchError
-from opsweb.launch.panel import Panel, render
+from opsweb.launch.panel import Panel, recall, render, run_dir_of
 
 
 def test_inv_10_the_unprivileged_user_can_replace_nothing_of_roots(panel: Callable[..., Panel]) -> None:
@@ -48,6 +48,26 @@ def test_somebody_elses_directory_is_refused_and_left_alone(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["thesis.tex"]
 
 
+def test_a_run_directory_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """INV-22: OPSWEB_RUN_DIR=/run would lose everything there to `make clean-host`."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/other.pid").write_text("1")
+    panel = Panel(tmp_path, tmp_path / "state", tmp_path / "run", {})
+    with pytest.raises(LaunchError, match="OPSWEB_RUN_DIR") as refused:
+        host.make_directories(panel, caller({}), caller({}))
+    assert refused.value.code == "foreign_run"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["other.pid"]
+    assert not panel.state.exists()
+
+
+def test_a_first_start_that_fails_leaves_directories_that_are_known_as_ours(tmp_path: Path) -> None:
+    panel = Panel(tmp_path, tmp_path / "state", tmp_path / "run", {"OPSWEB_PORT": "8000"})
+    host.make_directories(panel, caller({}), caller({}))
+    host.make_directories(panel, caller({}), caller({}))
+    assert run_dir_of(panel.run) == panel.state
+    assert recall(panel.remembered) == {"OPSWEB_STATE_DIR": str(panel.state), "OPSWEB_RUN_DIR": str(panel.run)}
+
+
 def test_the_secret_key_is_made_once_and_read_by_the_group_only(tmp_path: Path) -> None:
     panel = Panel(tmp_path, tmp_path, tmp_path / "run", {})
     host.make_secret_key(panel, caller({}))
@@ -59,7 +79,17 @@ def test_the_secret_key_is_made_once_and_read_by_the_group_only(tmp_path: Path) 
 
 
 def test_no_secret_key_is_made_when_the_caller_brings_one(tmp_path: Path) -> None:
-    host.make_secret_key(Panel(tmp_path, tmp_path, tmp_path, {"SECRET_KEY_FILE": "/etc/key"}), caller({}))
+    key = tmp_path / "theirs"
+    key.write_text("k" * 50)
+    state = tmp_path / "state"
+    state.mkdir()
+    host.make_secret_key(Panel(tmp_path, state, tmp_path, {"SECRET_KEY_FILE": str(key)}), caller({}))
+    assert list(state.iterdir()) == []
+
+
+def test_a_secret_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="SECRET_KEY_FILE names /nonexistent/key"):
+        host.make_secret_key(Panel(tmp_path, tmp_path, tmp_path, {"SECRET_KEY_FILE": "/nonexistent/key"}), caller({}))
     assert list(tmp_path.iterdir()) == []
 
 

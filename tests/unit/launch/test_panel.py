@@ -1,12 +1,14 @@
 """Settings: what is remembered, what wins, what is refused, and that two panels share nothing."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from opsweb.environment import Environment
-from opsweb.launch import panel
+from opsweb.launch import panel, rules
 from opsweb.launch.errors import LaunchError
 from opsweb.launch.host import directories
 
@@ -14,6 +16,13 @@ from opsweb.launch.host import directories
 def found(tmp_path: Path, **environ: str) -> panel.Panel:
     environ = {"OPSWEB_STATE_DIR": str(tmp_path / "state"), "OPSWEB_RUN_DIR": "/tmp/ow-test", **environ}
     return panel.find(tmp_path, environ, root=True, starting=True)
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory whose path leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="ow-", dir="/tmp") as name:
+        yield Path(name)
 
 
 def test_defaults_of_root_and_of_a_plain_user(tmp_path: Path) -> None:
@@ -47,7 +56,7 @@ def test_the_settings_of_the_last_up_hold_without_being_said_again(tmp_path: Pat
 
 
 def test_a_users_fake_panel_is_found_without_naming_the_driver_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panel, "SYSTEM_STATE", tmp_path / "system")  # this machine may have a panel of root's
+    monkeypatch.setattr(panel, "SYSTEM_STATE", tmp_path / "system")  # this host may have a panel of its own
     state = tmp_path / ".local/state/opsweb"
     state.mkdir(parents=True)
     (state / "panel.env").write_text("OPSWEB_DRIVER=fake\n")
@@ -68,12 +77,87 @@ def test_a_users_fake_panel_is_found_without_naming_the_driver_again(tmp_path: P
         {"OPSWEB_RUN_DIR": "run"},
         {"OPSWEB_STATE_DIR": "/var/lib/a b"},
         {"OPSWEB_URL": "http://localhost:8000\nSECRET_KEY=x"},
+        {"OPSWEB_URL": "panel.example"},
+        {"OPSWEB_URL": "http://panel.example/below"},
+        {"OPSWEB_BIND": "everywhere"},
+        {"OPSWEB_ACCEL": "hvf"},
+        {"OPSWEB_UID_BASE": "500"},
+        {"OPSWEB_UID_COUNT": "0"},
+        {"OPSWEB_SWEEP_SECONDS": "-3"},
+        {"OPSWEB_GUEST_HOST_PORTS": "a,b"},
+        {"OPSWEB_CONSOLE_KEEP_BYTES": "4M"},
+        {"OPSWEB_DEBUG": "2"},
+        {"DATABASE_URL": "db.sqlite3"},
+        {"REDIS_URL": "http://localhost"},
+        {"SECRET_KEY": "short"},
     ],
 )
 def test_settings_that_no_part_could_start_with_are_refused(tmp_path: Path, environ: dict[str, str]) -> None:
     with pytest.raises(LaunchError) as refused:
         found(tmp_path, **environ)
     assert refused.value.code == "bad_setting"
+
+
+def test_every_documented_default_and_example_is_taken(tmp_path: Path) -> None:
+    examples = {
+        "OPSWEB_BIND": "::1",
+        "OPSWEB_URL": "https://panel.example:8443",
+        "OPSWEB_UID_BASE": "800000",
+        "OPSWEB_UID_COUNT": "4096",
+        "OPSWEB_SWEEP_SECONDS": "15",
+        "OPSWEB_GUEST_HOST_PORTS": "5432, 8125",
+        "OPSWEB_CONSOLE_KEEP_BYTES": "4194304",
+        "OPSWEB_DEBUG": "0",
+        "DATABASE_URL": "postgres://u:p@db.example/opsweb",
+        "REDIS_URL": "unix:///run/redis.sock?db=0",
+        "SECRET_KEY": "k" * 50,
+    }
+    assert found(tmp_path, **examples).given.items() >= examples.items()
+
+
+def test_a_refused_secret_is_not_repeated(tmp_path: Path) -> None:
+    """SEC-J1: what the error says may end in a log."""
+    for name, value in {"SECRET_KEY": "hunter2", "DATABASE_URL": "mysql://u:hunter2@db/x", "REDIS_URL": "http://:hunter2@x"}.items():
+        with pytest.raises(LaunchError) as refused:
+            found(tmp_path, **{name: value})
+        assert "hunter2" not in refused.value.message
+
+
+def test_the_rules_allow_no_number_that_the_parts_refuse(tmp_path: Path) -> None:
+    """One table before there is an environment, one in it: they may not drift apart."""
+    for name, (fits, _) in rules.RULES.items():
+        for value in ("0", "1", "15", "16", "999", "1000", "3600", "3601", "65535", "65536", "2147483648", "2147483649"):
+            if fits(value):
+                Environment.model_validate({name: value, "OPSWEB_STATE_DIR": str(tmp_path)})
+
+
+def test_a_second_panel_that_forgets_its_run_directory_is_refused(short: Path) -> None:
+    """INV-04: it would end the first one's parts and take their sockets."""
+    run = short / "run"
+    run.mkdir()
+    (run / panel.RUN_MARK).write_text(f"{short / 'state'}\n")
+    assert found(short, OPSWEB_RUN_DIR=str(run)).run == run
+    with pytest.raises(LaunchError, match=f"of the panel in {short / 'state'}"):
+        found(short, OPSWEB_RUN_DIR=str(run), OPSWEB_STATE_DIR=str(short / "second"))
+
+
+def test_a_panel_that_may_run_is_not_moved_to_another_run_directory(short: Path) -> None:
+    """INV-01: its VMs would be looked for where they are not."""
+    run = short / "run"
+    first = found(short, OPSWEB_RUN_DIR=str(run))
+    first.state.mkdir()
+    first.remembered.write_text(panel.render(first.given))
+    assert found(short, OPSWEB_RUN_DIR="/tmp/ow-moved").run == Path("/tmp/ow-moved")
+    run.mkdir()
+    (run / panel.RUN_MARK).write_text(str(first.state))
+    with pytest.raises(LaunchError, match="make down"):
+        found(short, OPSWEB_RUN_DIR="/tmp/ow-moved")
+
+
+def test_a_run_directory_never_holds_the_state(short: Path) -> None:
+    for run in (short / "state", short):
+        with pytest.raises(LaunchError, match="OPSWEB_RUN_DIR is cleared"):
+            found(short, OPSWEB_RUN_DIR=str(run))
 
 
 def test_nothing_else_of_the_callers_environment_reaches_a_part(tmp_path: Path) -> None:
