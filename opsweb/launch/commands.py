@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opsweb.launch import accounts, client, health, host, kernel, manage, packages, supervisor, vendor, venv
 from opsweb.launch.errors import LaunchError
-from opsweb.launch.panel import Panel, run_dir_of
+from opsweb.launch.panel import Panel, recall, run_dir_of
 from opsweb.launch.placing import Placed
 from opsweb.launch.running import Launch, is_current, last_placed, launch_of, need_state, place, prepare, start, stop_parts
 from opsweb.launch.say import say, step
@@ -33,6 +33,7 @@ def up(panel: Panel, environ: Mapping[str, str]) -> int:
     since = 0
     if not is_current(launch, placed, mark):
         since = int(time.time())
+        _check_new_port(panel)
         stop_parts(launch, placed)
         _check_port_free(panel)
         with step("database"):
@@ -53,6 +54,7 @@ def restart(panel: Panel, environ: Mapping[str, str]) -> int:
     need_state(panel)
     prepare(launch)
     placed, mark = place(launch)
+    _check_new_port(panel)
     with step("stop the parts"):
         stop_parts(launch, placed)
     manage.run(panel, placed, launch.account, "migrate", "--no-input", "--verbosity", "0")
@@ -117,6 +119,13 @@ def _first_start(launch: Launch, placed: Placed, *, is_new: bool) -> dict[str, s
     wants_token = is_new or client.url_of(accounts.caller(launch.environ)) == ""
     with step("first start"):
         return manage.first_start(launch.panel, placed, launch.account, token=wants_token)
+
+
+def _check_new_port(panel: Panel) -> None:
+    """A running panel that is to move to another port stays as it is when somebody has that port."""
+    before = Panel(panel.clone, panel.state, panel.run, recall(panel.remembered))
+    if supervisor.running(panel) is not None and (before.bind, before.port) != (panel.bind, panel.port):
+        _check_port_free(panel)
 
 
 def _check_port_free(panel: Panel) -> None:
