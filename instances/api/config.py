@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from instances.api.answers import Note
 from instances.api.schemas import ConfigIn
 from instances.imaging.opsconfig import OpsConfig
-from instances.services.images import notes_of, read_config
+from instances.services.create import InstanceSpec, Ports
+from instances.services.images import check_name, defaults_of, notes_of, read_config
 
 router = Router()
 
@@ -24,8 +25,12 @@ class Checked(BaseModel):
 
 @router.post("check", response=Checked, url_name="check_config")
 def check_config(request: HttpRequest, payload: ConfigIn) -> Checked:
-    """422 names line, column and the mend."""
+    """What would be refused later is refused here, before anything is made; 422 names line, column and the mend."""
     config = read_config(payload.text)
+    for name in filter(None, (config.instance_name, config.image_name)):
+        check_name(name)
+    said_beside = InstanceSpec(ports=payload.ports, udp_ports=payload.udp_ports)
+    Ports.of(said_beside.over(defaults_of(config)))
     said = {name: value for name, value in vars(config).items() if value and name != "notes"}
     return Checked(config=said, notes=[Note(**note) for note in notes_of(config)])
 

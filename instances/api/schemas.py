@@ -121,6 +121,8 @@ class ActionIn(Closed):
 
 
 class ConfigIn(Closed):
-    """A config.json to look at."""
+    """A config.json to look at, and the ports that are said beside it."""
 
     text: Config
+    ports: list[Text] | None = None
+    udp_ports: list[Text] | None = None

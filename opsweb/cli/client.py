@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from opsweb.cli.credentials import Credentials
-from opsweb.cli.problems import NotAllowed, NotFound, Problem, Refused, Unreachable
+from opsweb.cli.problems import NotAllowed, NotFound, Problem, Refused, Senseless, Unreachable
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -134,7 +134,7 @@ def problem_of(answer: httpx.Response, url: str) -> Problem:
         away = answer.status_code in (502, 503, 504)
         text = f"What answers at {url} says {answer.status_code} {answer.reason_phrase}, and not in the way of an opsweb panel."
         return Unreachable(text) if away else Refused(text, code=f"http_{answer.status_code}")
-    kind = {401: NotAllowed, 403: NotAllowed, 404: NotFound}.get(answer.status_code, Refused)
+    kind = {401: NotAllowed, 403: NotAllowed, 404: NotFound, 422: Senseless}.get(answer.status_code, Refused)
     facts: Json = {name: said.get(name) for name in ("code", "fields", "request_id") if said.get(name)}
     return kind(str(said["message"]), **facts)
 

@@ -1,13 +1,13 @@
 """Reads OPS's config.json as far as the client needs it: which files to pack. The panel judges the rest. Used by sources."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from opsweb.cli.client import Json, Panel
-from opsweb.cli.problems import Problem, Usage
+from opsweb.cli.problems import Senseless, Usage
 from opsweb.cli.screen import Screen
 
 MAX_BYTES = 1024**2
@@ -41,7 +41,7 @@ class ConfigFile:
 def load(path: Path, panel: Panel, screen: Screen) -> ConfigFile:
     """Read the file, let the panel check it before anything is sent, and print what the panel notes.
 
-    Raises: Usage if it can't be read; Refused with line, column and mend if the panel does not take it.
+    Raises: Usage if it can't be read, or, with line, column and mend, if the panel does not take it.
     """
     text = _text(path)
     screen.notes(_check(path, text, panel).get("notes") or [])
@@ -79,10 +79,18 @@ def _text(path: Path) -> str:
         raise Usage(f"{path} is not UTF-8 text.", code="bad_config") from error
 
 
+def check(panel: Panel, text: str, **beside: Sequence[str] | None) -> Json:
+    """What the panel makes of a config and of ports said beside it. Raises: Usage, since none of it was acted on."""
+    try:
+        return panel.post("config/check", {"text": text or "\n", **beside})  # a post leaves out what is empty
+    except Senseless as problem:
+        raise Usage(problem.message, code=problem.code, fields=problem.fields, request_id=problem.request_id) from problem
+
+
 def _check(path: Path, text: str, panel: Panel) -> Json:
     try:
-        return panel.post("config/check", {"text": text})
-    except Problem as problem:
+        return check(panel, text)
+    except Usage as problem:
         if "line" in problem.fields:
             line, column = (_first(problem.fields.get(name, 0)) for name in ("line", "column"))
             problem.message = f"{path}:{line}:{column}: {problem.message}"

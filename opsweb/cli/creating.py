@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from opsweb.cli import operations
+from opsweb.cli import config_file, operations
 from opsweb.cli.client import Json, Panel
 from opsweb.cli.problems import Refused
 from opsweb.cli.screen import Screen
@@ -24,6 +24,12 @@ def request(args: Namespace, panel: Panel, image: str, name: str | None) -> Json
         "udp_ports": args.udp or None,
         "start": True,
     }
+
+
+def check_ports(args: Namespace, panel: Panel) -> None:
+    """Before anything is built for them. Raises: Usage."""
+    if args.port or args.udp:
+        config_file.check(panel, "{}", ports=args.port, udp_ports=args.udp)
 
 
 def create(panel: Panel, screen: Screen, body: Json) -> tuple[Json, Json | None]:

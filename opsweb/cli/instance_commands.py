@@ -16,6 +16,7 @@ def create(session: Session) -> None:
     args, panel, screen = session.args, session.panel, session.screen
     if args.target not in (None, TARGET):
         raise Usage(f"This panel runs instances on its own hosts: -t {TARGET} is the only target, not {args.target}.", code="bad_target")
+    creating.check_ports(args, panel)
     config = config_file.load(Path(args.config), panel, screen) if args.config else None
     name = args.name or (config.instance_name if config else None)
     body = creating.request(args, panel, args.image, name) | ({"config": config.text} if config else {})

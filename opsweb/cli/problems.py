@@ -28,6 +28,10 @@ class Refused(Problem):
     """The panel said no, or tried and failed."""
 
 
+class Senseless(Refused):
+    """The panel said that what was sent makes no sense to it (422)."""
+
+
 class Usage(Problem):
     """The command line, the config or the files beside it make no sense."""
 

@@ -22,6 +22,7 @@ FIRST_SIGNAL = 128
 def run(session: Session) -> int:
     """Pack, upload, build, create, start; then follow the console, or leave it running with -d. Returns the program's exit code."""
     args, panel, screen = session.args, session.panel, session.screen
+    creating.check_ports(args, panel)
     sources = collect(args.elf, args.config, panel, screen)
     with ExitStack() as undo:
         image = _image(panel, screen, sources, undo)

@@ -43,8 +43,19 @@ def wait(session: Session) -> None:
     """Until the instance is in a state, or a port of the guest listens."""
     args, panel = session.args, session.panel
     what = f"port:{args.port}" if args.port else args.state
-    instance = _waited(panel, panel.find("instances", args.instance), what, args.timeout)
+    found = panel.find("instances", args.instance)
+    if args.port:
+        _check_forwarded(found, args.port)
+    instance = _waited(panel, found, what, args.timeout)
     session.screen.result(instance, creating.summary(instance))
+
+
+def _check_forwarded(instance: Json, port: int) -> None:
+    """The guest reports on the TCP ports that are forwarded; of another one no word will ever come. Raises: Refused."""
+    forwarded = [item["guest_port"] for item in instance.get("ports") or [] if item["protocol"] == "tcp"]
+    if port not in forwarded:
+        there_are = f"only {', '.join(map(str, forwarded))}" if forwarded else "none at all"
+        raise Refused(f"No TCP port {port} of {instance['name']} is forwarded, {there_are}.", code="not_forwarded")
 
 
 def _waited(panel: Panel, instance: Json, what: str, seconds: int) -> Json:

@@ -33,6 +33,26 @@ def test_a_bad_one_is_explained(api: ApiOf, vic: User, text: str, code: str) -> 
     assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"text": "{}", "ports": ["0"]}, "bad_port"),
+        ({"text": "{}", "udp_ports": ["53/tcp"]}, "bad_protocol"),
+        ({"text": '{"RunConfig": {"Ports": ["80-70"]}}'}, "bad_range"),
+        ({"text": '{"RunConfig": {"InstanceName": "My Web"}}'}, "invalid"),
+        ({"text": '{"CloudConfig": {"ImageName": "../x"}}'}, "invalid"),
+    ],
+)
+def test_what_a_create_would_refuse_is_refused_before(api: ApiOf, vic: User, body: Any, code: str) -> None:
+    answer = api(vic).post("config/check", body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+def test_ports_beside_the_config_come_in_place_of_its_own(api: ApiOf, vic: User) -> None:
+    body = {"text": '{"RunConfig": {"Ports": ["80-70"], "InstanceName": "web"}}', "ports": ["8080"]}
+    assert api(vic).post("config/check", body).status_code == 200
+
+
 def test_where_and_how_to_mend_it(api: ApiOf, vic: User) -> None:
     fields = api(vic).post("config/check", {"text": '{\n  "Args": ["-v"],\n}'}).json()["fields"]
     assert fields["line"] in ([2], [3])

@@ -252,6 +252,8 @@ def operation(request: Request, identifier: str) -> tuple[int, Any]:
 def check(request: Request) -> tuple[int, Any]:
     if isinstance(request.state.config_check, Answer):
         raise request.state.config_check
+    if "0" in (request.body.get("ports") or []):
+        raise refuse(422, "bad_port", '0 in "0" is no port. Ports go from 1 to 65535.', ports=["no port"])
     return 200, request.state.config_check
 
 

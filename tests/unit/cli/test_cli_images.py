@@ -76,9 +76,25 @@ def test_invalid_json_is_answered_with_place_and_mend_before_anything_is_sent(
     sentence = 'This is no valid JSON, line 2, column 27: tap1 stands there without quotes. Put quotes around it: "tap1"'
     state.config_check = refuse(422, "bad_json", sentence, line=[2], column=[27], mend=['Put quotes around it: "tap1"'])
     done = opsweb("image", "create", "-c", "my.json", "g")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err == f"opsweb: my.json:2:27: {sentence} (bad_json)\n"
     assert state.uploads == {}
+
+
+def test_a_panel_that_fails_at_the_check_is_no_fault_of_the_config(
+    opsweb: Callable[..., Done], state: State, elf: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    state.config_check = refuse(500, "internal", "Something went wrong in the panel.")
+    assert opsweb("image", "create", "-c", "config.json", "g").code == 1
+
+
+def test_an_empty_config_is_sent_as_it_is_read(opsweb: Callable[..., Done], state: State, elf: Path, tmp_path: Path) -> None:
+    """What is empty is left out of a request; the panel must see that there is a config, and say what is wrong with it."""
+    (tmp_path / "empty.json").write_text("")
+    state.config_check = refuse(422, "bad_json", "It is empty.", line=[1], column=[1])
+    assert "empty.json:1:1: It is empty." in opsweb("image", "create", "-c", "empty.json", "g").err
+    assert [body["text"] for body in state.sent("POST", "config/check")] == ["\n"]
 
 
 @pytest.mark.parametrize(

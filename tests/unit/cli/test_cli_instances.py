@@ -1,6 +1,7 @@
 """`opsweb instance …`, `me`, `operation …`: requests, answers, exit codes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,16 @@ def test_another_target_than_our_own_hosts_is_refused(opsweb: Opsweb, state: Sta
     assert done.code == 2
     assert "-t onprem is the only target, not gcp" in done.err
     assert state.requests == []
+
+
+@pytest.mark.parametrize("command", [("run", "g"), ("instance", "create", "img")])
+def test_ports_that_make_no_sense_are_told_before_anything_is_made(
+    opsweb: Opsweb, state: State, elf: Path, command: tuple[str, ...]
+) -> None:
+    done = opsweb(*command, "-p", "0")
+    assert done.code == 2
+    assert "Ports go from 1 to 65535. (bad_port)" in done.err
+    assert (state.uploads, state.images, state.vms) == ({}, {}, {})
 
 
 def test_a_refused_value_is_told_by_field(opsweb: Opsweb, state: State) -> None:
@@ -117,22 +128,34 @@ def test_delete(opsweb: Opsweb, state: State) -> None:
     assert opsweb("instance", "delete", "web1").code == 5
 
 
+FORWARDED = {"ports": ["18081:8080"]}
+
+
 def test_wait_for_a_port(opsweb: Opsweb, state: State) -> None:
-    vm = state.vm("web1")
+    vm = state.vm("web1", body=FORWARDED)
     state.on(f"GET instances/{vm.id}", lambda: vm.listens(8080))
     assert opsweb("instance", "wait", "web1", "--port", "8080").code == 0
     assert opsweb("instance", "wait", "web1", "--json").json["waited_for"] is True
 
 
+def test_wait_refuses_a_port_of_which_no_word_can_come(opsweb: Opsweb, state: State) -> None:
+    """The guest tells about the ports that are forwarded."""
+    state.vm("web1", body=FORWARDED)
+    state.vm("web2")
+    done = opsweb("instance", "wait", "web1", "--port", "99999")
+    assert (done.code, done.err) == (1, "opsweb: No TCP port 99999 of web1 is forwarded, only 8080. (not_forwarded)\n")
+    assert "none at all" in opsweb("instance", "wait", "web2", "--port", "8080").err
+
+
 def test_wait_ends_in_time_with_exit_code_6(opsweb: Opsweb, state: State) -> None:
-    state.vm("web1")
+    state.vm("web1", body=FORWARDED)
     done = opsweb("instance", "wait", "web1", "--port", "8080", "--timeout", "1", "--json")
     assert done.code == 6
     assert done.json["code"] == "timeout"
 
 
 def test_wait_does_not_wait_for_what_can_not_come(opsweb: Opsweb, state: State) -> None:
-    state.vm("web1", state="stopped")
+    state.vm("web1", body=FORWARDED, state="stopped")
     done = opsweb("instance", "wait", "web1", "--port", "8080", "--timeout", "30")
     assert done.code == 1
     assert "not_running" in done.err
@@ -140,7 +163,7 @@ def test_wait_does_not_wait_for_what_can_not_come(opsweb: Opsweb, state: State) 
 
 
 def test_wait_outlasts_a_restart_of_the_panel(opsweb: Opsweb, state: State) -> None:
-    vm = state.vm("web1")
+    vm = state.vm("web1", body=FORWARDED)
 
     def cut() -> None:
         vm.listens(8080)
