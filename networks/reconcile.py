@@ -86,6 +86,11 @@ def busy_forwards(instance_id: UUID) -> dict[Endpoint, str]:
     return fabric().busy(_wanted(instance_id))
 
 
+def foreign_addresses(instance_id: UUID) -> frozenset[str]:
+    """Addresses of the instance's forwards that this host does not have."""
+    return fabric().foreign(frozenset(endpoint.address for endpoint in _wanted(instance_id)))
+
+
 def strangers_on_forwards(instance_id: UUID) -> dict[Endpoint, str]:
     """The same of a VM that runs: ports that it holds itself do not count."""
     return fabric().busy(_wanted(instance_id), ours=_uids())

@@ -22,7 +22,7 @@ from instances.reconcile.notify import tell_watcher
 from instances.reconcile.record import record
 from instances.states import BOOT_VERBS, Desired, Observed, Step, Wish, next_step
 from networks.fabric.base import Endpoint, FabricError
-from networks.reconcile import GuestUser, busy_forwards, keep_guard, strangers_on_forwards
+from networks.reconcile import GuestUser, busy_forwards, foreign_addresses, keep_guard, strangers_on_forwards
 from opsweb.core import events, operations
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
@@ -170,6 +170,9 @@ def _need_image(instance: Instance) -> None:
 
 
 def _need_free_ports(instance: Instance) -> None:
+    if foreign := foreign_addresses(instance.pk):
+        there_is = f"{', '.join(sorted(foreign))} {'is no address' if len(foreign) == 1 else 'are no addresses'} of this host"
+        raise StepFailed("bad_address", f"{there_is}. Leave the address out to listen on 127.0.0.1, or take 0.0.0.0 for all.")
     if busy := busy_forwards(instance.pk):
         raise _busy(busy)
 

@@ -80,5 +80,8 @@ class Fabric(Protocol):
         A redirect of another installation counts as well; our own does not: its row does, and a start tried again must not meet itself.
         """
 
+    def foreign(self, addresses: frozenset[str]) -> frozenset[str]:
+        """Those of the IPv4 `addresses` that the host does not have, so that nothing can listen on them."""
+
     def remove_all(self) -> None:
         """Leave the host as it was found."""

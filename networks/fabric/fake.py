@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from ipaddress import IPv4Address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -14,7 +15,7 @@ from networks.fabric.base import NOBODY, Endpoint, Guard
 class FakeFabric:
     """Keeps the protocol `base.Fabric` with files under `run_dir`; checks values as `linux` does and enforces nothing.
 
-    Its host has only the listeners that `listen` wrote down, and no other installation.
+    Its host has only the listeners that `listen` wrote down, no other installation, and no address but the loopback ones.
     """
 
     def __init__(self, tag: str, run_dir: Path) -> None:
@@ -36,6 +37,9 @@ class FakeFabric:
     def busy(self, endpoints: tuple[Endpoint, ...], *, ours: range = NOBODY) -> dict[Endpoint, str]:
         held = self._held()
         return {endpoint: who for endpoint in endpoints for other, who in held.items() if rules.overlap(endpoint, other)}
+
+    def foreign(self, addresses: frozenset[str]) -> frozenset[str]:
+        return frozenset(address for address in addresses if not (IPv4Address(address).is_loopback or IPv4Address(address).is_unspecified))
 
     def remove_all(self) -> None:
         self._rules.unlink(missing_ok=True)

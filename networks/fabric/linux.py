@@ -44,6 +44,9 @@ class LinuxFabric:
             found |= self._redirected_by_others(endpoints)
         return found
 
+    def foreign(self, addresses: frozenset[str]) -> frozenset[str]:
+        return frozenset(address for address in addresses if not listeners.can_be_listened_on(address))
+
     def remove_all(self) -> None:
         nft.apply(rules.render_removal(self._tag))
         self._record.unlink(missing_ok=True)

@@ -51,6 +51,16 @@ def taken(endpoints: Iterable[Endpoint], ours: range = NOBODY) -> dict[Endpoint,
     return {endpoint: owners.get(inode, "another process") for endpoint, inode in found.items()}
 
 
+def can_be_listened_on(address: str) -> bool:
+    """Whether the host has this IPv4 address; tried for a moment, on a port of the kernel's choice."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
 def _is_taken(endpoint: Endpoint, holders: list[Listener], ours: range) -> bool:
     certain = [holder for holder in holders if holder.address != _ANY_V6]
     if certain:

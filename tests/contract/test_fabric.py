@@ -181,6 +181,15 @@ class TestBusy:
         assert bench.fabric.busy((self.HELD,), ours=range(910001, 910099)).keys() == {self.HELD}
 
 
+class TestAddresses:
+    def test_what_the_host_does_not_have_is_named(self, bench):
+        asked = frozenset({"127.0.0.1", "127.0.0.2", "0.0.0.0", "192.0.2.7"})
+        assert bench.fabric.foreign(asked) == {"192.0.2.7"}
+
+    def test_nothing_asked_nothing_foreign(self, bench):
+        assert bench.fabric.foreign(frozenset()) == frozenset()
+
+
 class TestLock:
     def test_two_holders_exclude_each_other(self, bench, monkeypatch):
         monkeypatch.setattr(locks.hold.__wrapped__, "__defaults__", (0.1,))

@@ -270,6 +270,18 @@ def test_a_busy_port_is_an_error_before_anything_starts(make: Make, sent: SentTa
     assert hypervisor().observe(instance.pk).boot == ""
 
 
+def test_an_address_that_the_host_does_not_have_is_an_error_before_anything_starts(
+    make: Make, sent: SentTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "foreign_addresses", lambda instance_id: frozenset({"192.0.2.7"}))
+    instance = make(ports=["8080"])
+    sent.drain()
+    instance.refresh_from_db()
+    assert last_operation(instance).error_code == "bad_address"
+    assert instance.message.startswith("192.0.2.7 is no address of this host.")
+    assert hypervisor().observe(instance.pk).boot == ""
+
+
 def test_an_instance_waits_for_its_image(make: Make, image: Image, sent: SentTasks) -> None:
     Image.objects.filter(pk=image.pk).update(digest="")
     image.refresh_from_db()
