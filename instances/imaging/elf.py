@@ -51,6 +51,7 @@ class Elf:
     needed: tuple[str, ...] = ()  # DT_NEEDED, in order
     search: tuple[str, ...] = ()  # directories of RPATH or RUNPATH, $ORIGIN not replaced yet
     soname: str = ""
+    entry: int = 0  # where it begins; 0: nowhere, as in most libraries
     wants: frozenset[tuple[str, str]] = frozenset()  # (library, symbol version) pairs that it was linked against
     offers: frozenset[str] = frozenset()  # symbol versions that it defines
 
@@ -64,7 +65,7 @@ def read_program(file: IO[bytes], name: str, arch: str = "x86_64") -> Elf:
     elf, kind = _parse(file, name, arch)
     if kind not in ("ET_EXEC", "ET_DYN"):
         raise ImagingError("bad_elf", f"{name} is an ELF file but no program ({_KINDS.get(kind, kind)}): link it first.")
-    if kind == "ET_DYN" and not elf.interpreter and elf.soname:
+    if kind == "ET_DYN" and not elf.interpreter and (elf.soname or not elf.entry):
         raise ImagingError("bad_elf", f"{name} is a shared library, not a program.")
     return elf
 
@@ -144,6 +145,7 @@ def _facts(elf: ELFFile) -> Elf:
         needed=tuple(_values(tags, "DT_NEEDED", "needed")),
         search=tuple(directory for path in paths for directory in path.split(":") if directory),
         soname=next(iter(_values(tags, "DT_SONAME", "soname")), ""),
+        entry=int(elf["e_entry"]),
         wants=frozenset(_wanted_versions(elf)),
         offers=frozenset(_offered_versions(elf)),
     )

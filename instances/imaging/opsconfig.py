@@ -157,7 +157,7 @@ def _text(name: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        quoted = f'Put quotes around it: "{value}"' if isinstance(value, int) and not isinstance(value, bool) else ""
+        quoted = f'Put quotes around it: "{value}"' if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else ""
         raise _bad(name, value, "a text in quotes", quoted)
     if "\0" in value:
         raise ConfigError("bad_value", f"{name} holds a NUL byte.", field=name, mend="Remove it.")
@@ -229,8 +229,11 @@ def _flag(name: str, value: Any) -> bool:
 def _count(name: str, value: Any) -> int:
     if value is None:
         return 0
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_VCPUS:
-        raise _bad(name, value, f"a whole number from 1 to {MAX_VCPUS}", "Write it without quotes.")
+    wanted = f"a whole number from 1 to {MAX_VCPUS}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _bad(name, value, wanted, "Write it without quotes." if isinstance(value, str) else "")
+    if not 0 <= value <= MAX_VCPUS:  # OPS reads 0 as nothing said
+        raise ConfigError("bad_value", f"{name} must be {wanted}, not {value}.", field=name, mend="Write a number in that range.")
     return value
 
 

@@ -76,6 +76,7 @@ def test_what_is_no_elf_is_named(data, words):
         (handmade.elf(kind=1), "bad_elf", "an object file"),
         (handmade.elf(kind=4), "bad_elf", "a core dump"),
         (handmade.elf(kind=3, soname="libfoo.so.1"), "bad_elf", "a shared library"),
+        (handmade.elf(kind=3)[:24] + bytes(8) + handmade.elf(kind=3)[32:], "bad_elf", "a shared library"),  # e_entry: it begins nowhere
         (DYNAMIC[:40], "bad_elf", "broken"),
     ],
 )

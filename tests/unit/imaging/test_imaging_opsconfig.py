@@ -145,6 +145,19 @@ def test_a_value_of_another_kind_is_refused(config, field):
     assert (error.code, error.field) == ("bad_value", field)
 
 
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        ({"CPUs": 999}, "RunConfig.CPUs must be a whole number from 1 to 256, not 999."),
+        ({"CPUs": "2"}, "RunConfig.CPUs must be a whole number from 1 to 256, not a text. Write it without quotes."),
+        ({"Memory": 512}, 'RunConfig.Memory must be a text in quotes, not a number. Put quotes around it: "512"'),
+        ({"Memory": -1}, "RunConfig.Memory must be a text in quotes, not a number."),
+    ],
+)
+def test_the_mend_leads_to_a_value_that_is_taken(run, sentence):
+    assert refusal({"RunConfig": run}).message == sentence
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", "a\nb"])
 def test_sec_c2_paths_are_inside_the_upload_only(path):
     for config in ({"Files": [path]}, {"Dirs": [path]}, {"MapDirs": {path: "/x"}}, {"Program": path}):
