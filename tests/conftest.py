@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from hypothesis import settings
 
 from opsweb.core import queue
 from opsweb.core.access import Actor
@@ -20,6 +21,11 @@ from opsweb.teams.models import Membership, Team
 
 # A shell that runs us in the background has SIGINT ignored, and so would every child whose Ctrl-C a test wants to see.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A busy machine is no fault of what is tested; pytest-timeout ends what hangs.
+settings.register_profile("opsweb", deadline=None)
+settings.load_profile("opsweb")
 
 
 def pytest_sessionfinish() -> None:

@@ -81,7 +81,7 @@ async def watcher(guest: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> As
     watch = vm_module.VmWatch(guest.id, driver, watcher._inotify, keep=64 * 1024, hint=lambda vm: None, first_byte=ignore)  # type: ignore[arg-type]
     watcher._vms[guest.id] = watch
     hearing = asyncio.create_task(watcher._hear())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async with Redis.from_url(env.redis) as client:
             while not (await client.pubsub_numsub(console.watcher_channel(env.host)))[0][1]:
                 await asyncio.sleep(0.01)

@@ -107,7 +107,7 @@ async def test_one_writer_and_take_over(guest: SimpleNamespace, watcher: Watcher
     await first.until_text("writer", you_write=False, writer="ana")
     await second.say({"type": "write", "data": "ls\n"})
     await first.say({"type": "write", "data": "refused too"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not typed:
             await asyncio.sleep(0.01)
     await first.close()
@@ -175,7 +175,7 @@ async def test_nonsense_ends_the_socket(guest: SimpleNamespace, watcher: Watcher
     viewer = await Viewer(guest, await cookie_of(olga)).open()
     await viewer.until_text("hello")
     await viewer.socket.say("[]")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await viewer.socket.receive_output(5))["type"] != "websocket.close":
             pass
 

@@ -333,4 +333,4 @@ class TestLinuxAlone:
             with fabric.lock("guard"), closing(listener(held)):
                 assert fabric.guard_holds(GUARD)
                 assert fabric.busy((held,))
-        assert descriptors() == before
+        assert descriptors() <= before  # fewer: what an earlier test left to the garbage collector

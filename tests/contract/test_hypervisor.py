@@ -280,7 +280,7 @@ class TestHypervisor:
                 rig.driver.kill(machine.id)
             before = before or descriptors()
         rig.driver.erase(machine.id)
-        assert descriptors() <= before  # fewer: something of an earlier test was collected meanwhile
+        assert descriptors() <= before  # fewer: what an earlier test left to the garbage collector
 
     def test_no_zombie_of_ours_is_left(self, rig: Rig):
         machine, threads = rig.machine(), threading.active_count()
