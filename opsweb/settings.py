@@ -1,5 +1,6 @@
 """Django's settings. What a person may change comes from the environment (opsweb/environment.py, docs/running.md)."""
 
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ import dj_database_url
 from opsweb.environment import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 
 SECRET_KEY = env.secret_key
 DEBUG = env.debug

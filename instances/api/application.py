@@ -11,9 +11,10 @@ from django.urls import URLPattern
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Router
 from ninja.openapi.docs import Swagger
+from ninja.openapi.schema import OpenAPISchema
 
 from instances.api.auth import BearerToken, SessionCookie
-from instances.api.errors import ANSWERS, method_not_allowed, refused, unexpected
+from instances.api.errors import ANSWERS, Refused, method_not_allowed, refused, unexpected
 from opsweb.core.errors import NotFound, Refusal, Unauthenticated
 from opsweb.teams.actors import actor_of, bearer
 
@@ -24,6 +25,12 @@ DESCRIPTION = (
     "methods, its CSRF token as `X-CSRFToken`. Changes that take time answer 202 with the operation and its `Location`. Every refusal is "
     '`{"code", "message", "fields", "request_id"}`.'
 )
+
+
+REFUSED = {
+    "description": "Refused; `code` is for programs and `message` for people.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}},
+}
 
 
 class PanelAPI(NinjaAPI):
@@ -37,6 +44,14 @@ class PanelAPI(NinjaAPI):
             assert isinstance(pattern, URLPattern)
             pattern.callback = _door(pattern.callback)
         return patterns, app, namespace
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        """Ninja's description, with the one form of refusal at each operation."""
+        schema = super().get_openapi_schema(**options)
+        schema["components"]["schemas"]["Refused"] = Refused.model_json_schema()
+        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+            operation["responses"]["default"] = REFUSED
+        return schema
 
 
 def make_api() -> PanelAPI:

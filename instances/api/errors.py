@@ -8,6 +8,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from ninja.errors import HttpError, ValidationError
+from pydantic import BaseModel
 from redis import RedisError
 
 from opsweb.core.errors import Invalid, NotFound, Refusal, TooLarge, Unavailable
@@ -15,6 +16,15 @@ from opsweb.core.errors import Invalid, NotFound, Refusal, TooLarge, Unavailable
 log = logging.getLogger(__name__)
 
 SHOWN = 300  # characters of a message that repeat what was sent
+
+
+class Refused(BaseModel):
+    """The one form, for the description."""
+
+    code: str
+    message: str
+    fields: dict[str, list[Any]]
+    request_id: str
 
 
 def refused(request: HttpRequest, error: Refusal) -> JsonResponse:

@@ -1,7 +1,6 @@
 """GET me/: who the caller is, in which teams, with how much room left. The `opsweb` command asks it first."""
 
-from importlib.metadata import PackageNotFoundError, version
-
+from django.conf import settings
 from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
@@ -56,17 +55,10 @@ def get_me(request: HttpRequest) -> Me:
         scopes=sorted(actor.scopes),
         teams=[_team(team, actor.roles[team.pk].name.lower() if team.pk in actor.roles else "", used[team.pk]) for team in teams],
         default_team=default.name if default else None,
-        version=_version(),
+        version=settings.VERSION,
     )
 
 
 def _team(team: Team, role: str, used: Usage) -> MyTeam:
     quota = Amounts(instances=team.quota_instances, vcpus=team.quota_vcpus, memory_mib=team.quota_memory_mib)
     return MyTeam(name=team.name, role=role, quota=quota, used=Amounts(**vars(used)))
-
-
-def _version() -> str:
-    try:
-        return version("opsweb")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

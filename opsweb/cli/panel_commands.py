@@ -1,6 +1,8 @@
 """`opsweb me`, `opsweb version`, `opsweb operation list|show`: about the panel, not about one object."""
 
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 from opsweb.cli.client import Json
 from opsweb.cli.screen import table
@@ -21,8 +23,8 @@ def version(session: Session) -> None:
     """The version of this command; `me` tells the panel's."""
     try:
         found = metadata.version("opsweb")
-    except metadata.PackageNotFoundError:
-        found = "from a checkout"
+    except metadata.PackageNotFoundError:  # run from a clone
+        found = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
     session.screen.result({"version": found}, f"opsweb {found}")
 
 

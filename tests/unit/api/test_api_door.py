@@ -217,6 +217,13 @@ class TestDescription:
                 assert facts["security"], (method, path)
                 assert facts.get("description"), f"{method} {path} has no sentence"
 
+    def test_it_tells_how_each_route_refuses(self, api: ApiOf, vic: User) -> None:
+        described = api(vic).get("openapi.json").json()
+        for methods in described["paths"].values():
+            for facts in methods.values():
+                assert facts["responses"]["default"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Refused"}
+        assert set(described["components"]["schemas"]["Refused"]["properties"]) == FORM
+
     def test_the_page_works_under_our_policy(self, api: ApiOf, vic: User) -> None:
         """SEC-H3: no inline script or style, no other origin; what it loads is there."""
         page = api(vic).get("docs")

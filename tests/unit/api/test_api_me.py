@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from instances.models import Instance
@@ -16,6 +17,7 @@ def test_a_member_sees_role_quota_and_use(api: ApiOf, olga: User, running: Insta
     shown = api(olga).get("me/").json()
     assert shown["user"] == "olga"
     assert shown["default_team"] == "payments"
+    assert f'version = "{shown["version"]}"' in (settings.BASE_DIR / "pyproject.toml").read_text()
     assert shown["teams"] == [
         {
             "name": "payments",

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,4 +135,4 @@ def test_every_command_is_there_and_in_the_document(command: str, capsys: pytest
 
 def test_the_installed_command_and_the_module_are_the_same(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "opsweb.cli", "version", "--json"], cwd=CLONE, capture_output=True, text=True, check=True)
-    assert "version" in json.loads(done.stdout)
+    assert json.loads(done.stdout)["version"] == tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]["version"]
