@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -47,7 +48,9 @@ def create(request: HttpRequest) -> HttpResponse:
     return _form_page(request, team, form, actor, status=422)
 
 
+@transaction.atomic
 def _make(form: CreateForm, team: Team, actor: Actor) -> Instance:
+    """Both or none: an image of a refused instance would have eaten the uploads that the corrected form names again."""
     values = form.cleaned_data
     if values["image"]:
         image = access.get_or_404(actor, Image.objects.filter(is_wanted=True).select_related("host"), pk=values["image"], team=team)

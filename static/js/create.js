@@ -1,5 +1,6 @@
 // The create page: files become uploads, a config.json fills the form, the quota and the command line follow what is chosen.
 import { newBox, takeFiles, uploadShown } from "./progress.js";
+import { showRefusal } from "./refused.js";
 import { addRow, rowOf, rowsOf, watchPorts } from "./ports.js";
 import { setSize, sizeOf, watchSize } from "./size.js";
 import { call, kindOf } from "./upload.js";
@@ -8,6 +9,7 @@ const form = document.querySelector("[data-create]");
 const { team } = form.dataset;
 const hidden = (name) => form.querySelector(`[data-hidden=${name}]`);
 const submit = form.querySelector("[data-create-submit]");
+const WORDS = { program: "program · uploaded", archive: "its files and libraries · uploaded", config: "config · read" };
 let running = 0;
 
 watchSize(form);
@@ -42,9 +44,8 @@ async function takeUpload(file, kind) {
   working(-1);
   if (!done) return;
   hidden(kind).value = done.id;
-  hidden(`${kind}_name`).value = file.name;
-  done.box.element.dataset.kind = kind;
-  done.box.text(`${kind === "program" ? "program" : "its files and libraries"} · uploaded`);
+  hidden(`${kind}_name`).value = done.filename;
+  done.box.ready(kind, WORDS[kind]);
   for (const image of form.querySelectorAll("[name=image]:checked")) image.checked = false;
   update();
 }
@@ -57,7 +58,8 @@ function dropUpload(kind) {
 
 function clear(kind) {
   hidden(kind).value = "";
-  if (kind !== "config") hidden(`${kind}_name`).value = "";
+  if (kind === "config") showNotes();
+  else hidden(`${kind}_name`).value = "";
   update();
 }
 
@@ -86,16 +88,13 @@ async function takeConfig(text, name) {
   const box = newBox(name, () => clear("config"));
   try {
     const { config, notes } = await call("POST", "/api/v1/config/check", { text });
-    box.element.dataset.kind = "config";
-    box.element.dataset.tone = "run";
-    box.element.querySelector(".ow-track").remove();
-    box.text("config · read");
+    box.ready("config", WORDS.config);
     hidden("config").value = text;
     fill(config);
     showNotes(notes);
   } catch (error) {
-    const { line, column, mend } = error.fields ?? {};
-    box.fail([error.message, line && `Line ${line[0]}${column ? `, column ${column[0]}` : ""}.`, mend?.[0]].filter(Boolean).join(" "));
+    const mend = error.fields?.mend?.[0] ?? "";
+    box.fail(error.message.includes(mend) ? error.message : `${error.message} ${mend}`);
   }
   update();
 }
@@ -126,6 +125,7 @@ function showNotes(notes = []) {
   }));
 }
 
+const WORD = /(?:[^\s'"\\]|'[^']*'|"(?:\\.|[^"\\])*"|\\.)+/g; // as a shell takes an argument, with its quotes
 const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 function update() {
@@ -163,18 +163,14 @@ function showCommand() {
   words.push("-m", `${memory}m`, "--smp", vcpus);
   for (const { text, protocol } of rowsOf(form)) words.push(protocol === "udp" ? "--udp" : "-p", quote(text));
   for (const line of elements.env.value.split("\n")) if (line.trim()) words.push("-e", quote(line.trim()));
-  if (elements.args.value.trim()) words.push("-a", elements.args.value.trim());
+  for (const word of elements.args.value.match(WORD) ?? []) words.push("-a", word);
   if (!image) words.push(`./${quote(hidden("program_name").value || "PROGRAM")}`);
   form.querySelector("[data-create-line]").textContent = words.join(" ");
 }
 
-// What came along from another page.
-for (const kind of ["program", "archive"]) {
-  if (!hidden(kind).value) continue;
-  const box = newBox(hidden(`${kind}_name`).value, () => clear(kind));
-  box.element.dataset.kind = kind;
-  box.done(0);
-  box.text(`${kind === "program" ? "program" : "its files and libraries"} · uploaded`);
+// What came along from another page, or came back with a refusal.
+for (const [kind, words] of Object.entries(WORDS)) {
+  if (hidden(kind).value) newBox(kind === "config" ? "config.json" : hidden(`${kind}_name`).value, () => clear(kind)).ready(kind, words);
 }
 const brought = sessionStorage.getItem("opsweb-config");
 if (brought) {
@@ -182,3 +178,4 @@ if (brought) {
   takeConfig(brought, "config.json");
 }
 update();
+showRefusal(form);

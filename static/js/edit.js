@@ -1,5 +1,6 @@
 // The config tab: chips, rows, and a warning before what was typed is lost.
 import { watchPorts } from "./ports.js";
+import { showRefusal } from "./refused.js";
 import { watchSize } from "./size.js";
 
 const form = document.getElementById("edit");
@@ -7,6 +8,7 @@ let isDirty = false;
 
 watchSize(form);
 watchPorts(form);
+showRefusal(form);
 form.addEventListener("input", () => { isDirty = true; });
 form.addEventListener("submit", () => { isDirty = false; });
 addEventListener("beforeunload", (event) => isDirty && event.preventDefault());

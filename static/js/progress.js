@@ -1,4 +1,4 @@
-// Shows uploads: one box each, with a bar and a way to cancel. And takes files that are dropped anywhere on the page.
+// Shows uploads: one box each, with a bar and a way to cancel. And takes files that are dropped or pasted anywhere on the page.
 import { upload } from "./upload.js";
 
 // Calls onFiles(files) for what is dropped anywhere or chosen with an input of the zone.
@@ -16,12 +16,26 @@ export function takeFiles(onFiles) {
     over(false);
     onFiles([...event.dataTransfer.files]);
   });
+  addEventListener("paste", (event) => {
+    const files = pasted(event);
+    if (!files.length) return;
+    event.preventDefault();
+    onFiles(files);
+  });
   for (const input of document.querySelectorAll("[data-drop-input]")) {
     input.addEventListener("change", () => {
       onFiles([...input.files]);
       input.value = "";
     });
   }
+}
+
+// Files, or the text of a config.json; what is pasted into a field is the field's.
+function pasted({ target, clipboardData }) {
+  if (clipboardData.files.length) return [...clipboardData.files];
+  const text = clipboardData.getData("text");
+  const inField = target.closest?.("input, textarea, [contenteditable], .xterm");
+  return !inField && text.trimStart().startsWith("{") ? [new File([text], "config.json")] : [];
 }
 
 // Uploads with a box of its own; resolves with the upload, or null when it was cancelled or failed (the box says why).
@@ -32,7 +46,7 @@ export async function uploadShown(file, team, onCancel) {
   try {
     const started = performance.now();
     const done = await upload(file, { team, signal: cancelling.signal, onProgress: (received, size) => box.show(received, size, started) });
-    box.done(file.size);
+    box.ready("", `${octets(file.size)}, uploaded`);
     return { ...done, box };
   } catch (error) {
     if (cancelling.signal.aborted) box.remove();
@@ -58,10 +72,10 @@ export function newBox(name, onRemove) {
       const speed = received / Math.max(1, performance.now() - started) * 1000;
       box.text(`${percent} % of ${octets(size)} · ${octets(speed)}/s`);
     },
-    done(size) {
-      element.dataset.tone = "run";
-      element.querySelector(".ow-track").remove();
-      box.text(`${octets(size)}, uploaded`);
+    ready(kind, text) {
+      Object.assign(element.dataset, { kind, tone: "run" });
+      element.querySelector(".ow-track")?.remove();
+      box.text(text);
     },
     fail(message) {
       element.dataset.tone = "bad";

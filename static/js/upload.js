@@ -79,7 +79,8 @@ function put(id, offset, chunk, onSent, signal) {
   });
 }
 
-const begin = (file, team) => call("POST", "/api/v1/uploads/", { filename: file.name, size: file.size, team });
+// The panel keeps 200 characters of a name; a file system lets it have more.
+const begin = (file, team) => call("POST", "/api/v1/uploads/", { filename: [...file.name].slice(0, 200).join(""), size: file.size, team });
 
 async function resume(key) {
   const id = remembered()[key];

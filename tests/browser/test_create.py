@@ -69,13 +69,32 @@ def test_a_config_fills_the_form_and_says_what_becomes_of_the_rest(visit: Visito
     expect(page.get_by_label("Arguments")).to_have_value("--port 80")
     expect(page.get_by_label("Port of the host")).to_have_value("80")
     expect(page.locator("[data-config-notes]")).to_contain_text("Zone")
+    expect(page.locator("[data-create-line]")).to_contain_text("-a --port -a 80")
+
+
+def test_a_pasted_config_is_read_and_is_still_there_after_a_refusal(visit: Visitor) -> None:
+    olga = visit("olga")
+    page = olga.go("/instances/new/")
+    script = """(text) => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData("text", text);
+        document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }"""
+    page.evaluate(script, '{"Env": {"MODE": "pasted"}}')
+    expect(page.get_by_label("Environment")).to_have_value("MODE=pasted")
+    page.get_by_label("Name", exact=True).fill("web")
+    page.get_by_role("button", name="Run it").click()
+    expect(page.get_by_text("Choose what to run")).to_be_in_viewport()
+    expect(page.locator("[data-uploads]")).to_contain_text("config · read")
+    olga.forgive("422")
 
 
 def test_a_broken_config_says_where(visit: Visitor) -> None:
     olga = visit("olga")
     page = olga.go("/instances/new/")
     drop(page, "config.json", b'{\n  "Args": ["a",]\n}')
-    expect(page.locator("[data-uploads]")).to_contain_text("ine 2")
+    expect(page.locator("[data-uploads]")).to_contain_text("line 2", ignore_case=True)
+    assert page.locator("[data-upload-text]").inner_text().lower().count("line 2") == 1
     olga.forgive("422")
 
 

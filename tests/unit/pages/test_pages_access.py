@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from instances.models import Image, Instance
+from instances.models import Image, Instance, Upload
 from instances.states import Observed
 from networks.models import PortForward
 from opsweb.core.models import AuditEntry, Operation
@@ -129,6 +129,20 @@ def test_an_image_or_an_upload_of_another_team_is_not_there(signed_in: SignedIn,
         answer = signed_in(olga).post(reverse("instances:create"), {"name": "mine", "size": "1x256", "image": other_image.pk})
     assert answer.status_code == 422
     assert b"theirs" not in answer.content
+
+
+def test_a_refused_instance_leaves_no_image_that_ate_its_upload(
+    signed_in: SignedIn, olga: User, make_instance: MakeInstance, upload: Upload
+) -> None:
+    """The form comes back with the upload's name in it; corrected, it finds the upload."""
+    make_instance("first", ports=((18_080, 80),))
+    form = {"name": "second", "size": "1x256", "program": upload.pk, "program_name": "web", "port_host": "18080", "port_guest": "80"}
+    client = signed_in(olga)
+    with nothing_changes(*ROWS, Upload):
+        answer = client.post(reverse("instances:create"), {**form, "port_protocol": "tcp"})
+    assert answer.status_code == 422
+    assert "is used by instance first" in answer.content.decode()
+    assert client.post(reverse("instances:create"), {**form, "port_protocol": "tcp", "port_host": "18081"}).status_code == 302
 
 
 def test_a_form_without_its_token_is_refused(olga: User, make_instance: MakeInstance) -> None:
