@@ -14,10 +14,19 @@ from django.views.decorators.http import require_POST
 
 from opsweb.core import audit
 from opsweb.core.errors import NotFound
-from opsweb.teams import throttle
+from opsweb.teams import first_password, throttle
 from opsweb.teams.actors import actor_for, actor_of
 from opsweb.teams.chosen import SESSION_KEY, teams_of_request
 from opsweb.teams.models import OneTimePassword
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password."""
+
+    error_messages = {  # noqa: RUF012
+        "invalid_login": "This name and this password do not belong together. Mind upper and lower case.",
+        "inactive": "This account is switched off. Ask an admin.",
+    }
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -25,6 +34,7 @@ class SignIn(LoginView):
     """The sign-in page. After too many failures from one address or for one name the next try has to wait."""
 
     template_name = "registration/sign_in.html"
+    authentication_form = SignInForm
     redirect_authenticated_user = True
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -41,7 +51,10 @@ class SignIn(LoginView):
         user = form.get_user()
         actor = actor_for(user, address=self.request.META.get("REMOTE_ADDR", ""))
         audit.record(actor, "user.sign-in", kind="user", target_id=user.pk, label=user.get_username(), team_id=None)
-        return redirect("password") if _is_one_time(user) else response
+        if not _is_one_time(user):
+            return response
+        self.request.session[first_password.SESSION_KEY] = True
+        return redirect("password")
 
 
 class SignOut(LogoutView):
@@ -64,6 +77,7 @@ class ChangePassword(PasswordChangeView):
         """Change it; it is nobody's one-time password any more."""
         response = super().form_valid(form)
         OneTimePassword.objects.filter(user__username=self.request.user.get_username()).delete()
+        self.request.session.pop(first_password.SESSION_KEY, None)
         name = self.request.user.get_username()
         audit.record(actor_of(self.request), "user.password", kind="user", target_id=self.request.user.pk, label=name, team_id=None)
         return response
