@@ -161,4 +161,24 @@ LOGGING = {
     "loggers": {"httpx": {"level": "WARNING"}, "qemu.qmp": {"level": "CRITICAL"}},  # QEMUs come and go; we say so ourselves
 }
 
-UNFOLD = {"SITE_TITLE": "opsweb", "SITE_HEADER": "opsweb"}
+UNFOLD = {
+    "SITE_TITLE": "opsweb",
+    "SITE_HEADER": "opsweb",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: f"{STATIC_URL}favicon.svg"}],
+    # Of our accent (static/css/tokens.css), light to dark.
+    "COLORS": {
+        "primary": {
+            "50": "#eef3fe",
+            "100": "#dde7fd",
+            "200": "#bccffb",
+            "300": "#83abff",
+            "400": "#5a8af5",
+            "500": "#2f68dc",
+            "600": "#2360e0",
+            "700": "#1c4db4",
+            "800": "#183f92",
+            "900": "#173775",
+            "950": "#0f2247",
+        }
+    },
+}

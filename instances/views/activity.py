@@ -37,6 +37,8 @@ SENTENCES = {
     "upload.cancel": "cancelled the upload of",
     "token.create": "made the token",
     "team.member": "changed the members of",
+    "team.add": "made the team",
+    "team.change": "edited the team",
     "user.password": "changed the password of",
 }
 

@@ -3,8 +3,11 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from opsweb.core import audit
 from opsweb.teams.actors import actor_of
@@ -44,6 +47,25 @@ class AuditedAdmin(ModelAdmin):
         audit.record(
             actor_of(request), f"{kind}.{verb}", kind=kind, target_id=obj.pk, label=str(obj)[:150], team_id=team, details={"via": "admin"}
         )
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)  # teams and their roles stand in for groups
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin, AuditedAdmin):  # type: ignore[type-arg]
+    """People. What they may do comes from their teams; a superuser may do everything."""
+
+    form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser")
+    fieldsets = (
+        (None, {"fields": ("username", "password", "email")}),
+        ("What they may do", {"fields": ("is_active", "is_superuser", "is_staff")}),
+        ("When", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
 
 
 @admin.register(Team)
