@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import floor
 from typing import Any
 
 from django.db.models import Count, Q, Sum
@@ -37,22 +38,25 @@ class Meter:
 
     @property
     def amount(self) -> str:
-        """What is taken: "3", "1.5"."""
-        return f"{self.used / GIB:.3g}" if self._in_gib else str(self.used)
+        """What is taken: "3", "1.5", "384 MiB"; without the unit that the limit has."""
+        amount, unit = self._figure(self.used)
+        return amount if unit == self._figure(self.limit)[1] else f"{amount} {unit}"
 
     @property
     def whole(self) -> str:
         """The limit with its unit: "32", "16 GiB"."""
-        return f"{self.limit / GIB:.3g} GiB" if self._in_gib else f"{self.limit} {self.unit}".strip()
+        return " ".join(self._figure(self.limit)).strip()
 
     @property
     def text(self) -> str:
         """ "3 of 32", "1.5 of 16 GiB"."""
         return f"{self.amount} of {self.whole}"
 
-    @property
-    def _in_gib(self) -> bool:
-        return self.unit == "MiB" and self.limit >= GIB
+    def _figure(self, amount: int) -> tuple[str, str]:
+        """With two decimals, halves upwards, as static/js/create.js has it."""
+        if self.unit == "MiB" and amount >= GIB:
+            return f"{floor(100 * amount / GIB + 0.5) / 100:g}", "GiB"
+        return str(amount), self.unit
 
 
 class Panel:

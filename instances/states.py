@@ -151,5 +151,5 @@ def refusal(verb: Verb, observed: Observed, desired: Desired) -> str:
     if facts.desired is Desired.STOPPED and desired in (Desired.RUNNING, Desired.PAUSED):
         return ""  # it is about to start, or to start again: that can be called off
     now = LABELS[observed][0].lower()
-    fitting = ", ".join(sorted({LABELS[state][0].lower() for state in facts.allowed}))
+    fitting = " or ".join(sorted({LABELS[state][0].lower() for state in facts.allowed}))
     return f"{facts.label} needs an instance that is {fitting}; this one is {now}."

@@ -20,12 +20,12 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """What runs, what is left, what happened."""
     actor, team = actor_of(request), team_of(request)
     mine = access.visible(actor, Instance.objects.filter(team=team))
-    rows = shown_rows(with_relations(mine).order_by("-accepted_at", "name")[:CARDS], actor)
+    rows = shown_rows(with_relations(mine).order_by("-accepted_at", "name")[: CARDS + 1], actor)
     context = {
-        "rows": rows,
+        "rows": rows[:CARDS],
         "entries": entries_of(actor, team=team)[:ENTRIES],
         "hosts": list(Host.objects.order_by("name")),
-        "is_more": len(rows) == CARDS,
+        "is_more": len(rows) > CARDS,
     }
     return page(request, "dashboard/page.html", context)
 

@@ -1,5 +1,6 @@
 """Images: the list, one image, deleting it."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.paginator import Paginator
@@ -37,7 +38,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "page": rows,
         "rows": [(image, image_badge(image)) for image in rows.object_list],
         "name": name,
-        "query": f"name={name}" if name else "",
+        "query": urlencode({"name": name}) if name else "",
     }
     return answers.page(request, "images/list.html", context)
 
@@ -57,7 +58,7 @@ def detail(request: HttpRequest, image_id: UUID) -> HttpResponse:
         "operation": operations.active("image", image.pk),
         "users": list(image.instances.order_by("name")[:SHOWN_USERS]),
         "entries": entries_of(actor, target=image.pk)[:8],
-        "why_not_run": access.refusal(actor, "instance.create", image.team_id),
+        "why_not_run": access.refusal(actor, "instance.create", image.team_id) or _unbuilt(image),
         "why_not_delete": access.refusal(actor, "image.delete", image.team_id) or _in_use(image),
     }
     return answers.page(request, "images/detail.html", context)
@@ -66,6 +67,10 @@ def detail(request: HttpRequest, image_id: UUID) -> HttpResponse:
 def _in_use(image: Image) -> str:
     count = image.users  # type: ignore[attr-defined]  # annotated by _with_relations
     return f"{count} instance{'s run' if count != 1 else ' runs'} it. Delete {'those' if count != 1 else 'that'} first." if count else ""
+
+
+def _unbuilt(image: Image) -> str:
+    return "It could not be built, so there is nothing to run." if image.state == "failed" else ""
 
 
 @require_POST

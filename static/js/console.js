@@ -12,8 +12,9 @@ let youWrite = false;
 
 const scheme = location.protocol === "https:" ? "wss" : "ws";
 const link = new ConsoleLink(`${scheme}://${location.host}/ws/instances/${box.dataset.instance}/console/`, {
-  onBytes: (bytes, done) => term.write(bytes, done),
+  onBytes: (bytes, done) => { part("empty").hidden = true; term.write(bytes, done); },
   onGap: (from, to) => term.write(`\r\n\x1b[0;2m┄┄ ${(to - from).toLocaleString("en")} bytes are no longer kept ┄┄\x1b[0m\r\n`),
+  onHello: ({ end }) => { part("empty").hidden = end > 0; },
   onRoles: showRoles,
   onState: () => {},
   onLink: showLink,

@@ -1,5 +1,5 @@
 // The console's socket: replay from an offset, acknowledge what is drawn, resume after a break without loss or repeat. Protocol:
-// docs/architecture.md, "Console". Handlers: onBytes(bytes, done), onGap(from, to), onRoles(message), onState(message), onLink(state, reason).
+// docs/architecture.md, "Console". Handlers: onBytes(bytes, done), onGap(from, to), onHello(message), onRoles(message), onState(message), onLink(state, reason).
 const WINDOW = 262144;
 const FIRST_RETRY_MS = 400;
 const LAST_RETRY_MS = 10000;
@@ -51,6 +51,7 @@ export class ConsoleLink {
     if (message.type === "hello") {
       if (this.next !== null && this.next > message.end) this.next = message.end; // another log: the instance was made anew
       handlers.onLink("on");
+      handlers.onHello(message);
       handlers.onRoles(message);
     } else if (message.type === "writer") handlers.onRoles(message);
     else if (message.type === "gap") {

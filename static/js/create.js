@@ -146,9 +146,10 @@ function showPlan() {
     more.setAttribute("width", `${percent(used + wanted[plan]) - percent(used)}%`);
     const total = used + wanted[plan];
     meter.dataset.tone = total > limit ? "bad" : "";
-    const inGib = unit === "MiB" && limit >= 1024;
-    const figure = (amount) => (inGib ? Number((amount / 1024).toPrecision(3)) : amount);
-    meter.querySelector("[data-plan-text]").textContent = `${figure(used)} → ${figure(total)} of ${figure(limit)}${inGib ? " GiB" : unit && ` ${unit}`}${total > limit ? ", too much" : ""}`;
+    const figure = (amount) => (unit === "MiB" && amount >= 1024 ? [Math.round((100 * amount) / 1024) / 100, "GiB"] : [amount, unit]);
+    const whole = figure(limit);
+    const short = ([number, unitOf]) => (unitOf === whole[1] ? number : `${number} ${unitOf}`);
+    meter.querySelector("[data-plan-text]").textContent = `${short(figure(used))} → ${short(figure(total))} of ${whole.join(" ").trim()}${total > limit ? ", too much" : ""}`;
   }
 }
 
