@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from instances.models import Image, Instance
+from instances.shown import mark_dead
 from instances.states import Observed
 from opsweb.core import access
 from opsweb.core.access import Actor
@@ -92,7 +93,7 @@ class Panel:
     @cached_property
     def operations(self) -> list[Operation]:
         """What is being done now, newest first, and the last that failed or ended; all that the person may see."""
-        return list(access.visible(self.actor, Operation.objects.all())[:SHOWN_OPERATIONS])
+        return mark_dead(access.visible(self.actor, Operation.objects.all())[:SHOWN_OPERATIONS])
 
     @property
     def active(self) -> list[Operation]:

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from instances.shown import still_there
 from instances.views.answers import page
 from opsweb.core import access
 from opsweb.core.access import Actor
@@ -56,24 +57,18 @@ class Entry:
     detail: str
 
 
-def shown_entry(entry: AuditEntry) -> Entry:
-    """An audit entry as a sentence; `details` holds names of fields, never values."""
+def shown_entry(entry: AuditEntry, there: set[str]) -> Entry:
+    """An audit entry as a sentence, a link when its target is `there`; `details` holds names of fields, never values."""
     fields = entry.details.get("fields") or []
     return Entry(
         actor=entry.actor_name,
         did=SENTENCES.get(entry.verb, entry.verb),
         label=entry.target_label,
-        url=_url(entry),
+        url=reverse(f"{entry.kind}s:detail", args=[entry.target_id]) if entry.target_id in there else "",
         at=entry.at,
         via=entry.via,
         detail=", ".join(str(field).replace("_", " ") for field in fields),
     )
-
-
-def _url(entry: AuditEntry) -> str:
-    if entry.verb.endswith(".delete") or entry.kind not in ("instance", "image"):
-        return ""
-    return reverse(f"{entry.kind}s:detail", args=[entry.target_id])
 
 
 def entries_of(actor: Actor, *, team: Team | None = None, target: object = None) -> "Feed":
@@ -93,7 +88,9 @@ class Feed:
         self.entries = entries
 
     def __getitem__(self, piece: slice) -> list[Entry]:
-        return [shown_entry(entry) for entry in self.entries[piece]]
+        rows = list(self.entries[piece])
+        there = still_there((entry.kind, entry.target_id) for entry in rows)
+        return [shown_entry(entry, there) for entry in rows]
 
     def __len__(self) -> int:
         return self.entries.count()

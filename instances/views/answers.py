@@ -9,8 +9,16 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from opsweb.core.errors import Refusal
+from opsweb.teams.chosen import follow
+from opsweb.teams.models import Team
 
 FRAGMENT = "X-Fragment"  # static/js/live.js asks for the live part with it
+
+
+def follow_team(request: HttpRequest, team: Team) -> None:
+    """The frame around a thing is its team's: for a page that is opened, not for one that is kept live in another tab."""
+    if FRAGMENT not in request.headers:
+        follow(request, team)
 
 
 def page(request: HttpRequest, name: str, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:

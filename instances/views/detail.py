@@ -12,7 +12,7 @@ from instances import as_code
 from instances.forms import POLICIES, InstanceForm, initial_of, rows_of_instance
 from instances.models import Instance
 from instances.services import create, power
-from instances.shown import last_starts
+from instances.shown import last_starts, mark_dead
 from instances.states import VERBS, Verb
 from instances.views import answers
 from instances.views.activity import entries_of
@@ -30,7 +30,9 @@ ENTRIES = {"overview": 6, "activity": 100}
 def detail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     """One page; `?tab=` says which part of it."""
     actor = actor_of(request)
-    return _page(request, fetch(actor, instance_id), actor)
+    instance = fetch(actor, instance_id)
+    answers.follow_team(request, instance.team)
+    return _page(request, instance, actor)
 
 
 def fetch(actor: Actor, instance_id: UUID) -> Instance:
@@ -64,7 +66,7 @@ def _console(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
 
 def _activity(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
     mine = Operation.objects.filter(kind="instance", target_id=shown.instance.pk)
-    return {"entries": entries_of(shown.actor, target=shown.instance.pk)[: ENTRIES["activity"]], "done": list(mine[:30])}
+    return {"entries": entries_of(shown.actor, target=shown.instance.pk)[: ENTRIES["activity"]], "done": mark_dead(mine[:30])}
 
 
 def _config(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:

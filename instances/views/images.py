@@ -52,6 +52,7 @@ def detail(request: HttpRequest, image_id: UUID) -> HttpResponse:
     """One image: what it is made of, what runs it."""
     actor = actor_of(request)
     image = fetch(actor, image_id)
+    answers.follow_team(request, image.team)
     context = {
         "image": image,
         "badge": image_badge(image),

@@ -33,6 +33,12 @@ def teams_of_request(request: HttpRequest) -> list[Team]:
     return teams
 
 
+def follow(request: HttpRequest, team: Team) -> None:
+    """Look at `team` from now on, because the page shows something of it."""
+    if request.session.get(SESSION_KEY) != team.name:
+        request.session[SESSION_KEY] = team.name
+
+
 def team_of(request: HttpRequest) -> Team | None:
     """The page's team: `?team=` of the URL, else the last one chosen. Raises: NotFound for a team that is not there or not theirs."""
     teams = teams_of_request(request)

@@ -14,7 +14,7 @@ def test_a_change_of_size_waits_for_the_next_start(visit: Visitor, instance: Mak
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#saved")).to_contain_text("Saved")
     expect(page.locator("#apply")).to_contain_text("vCPUs, memory")
-    page.get_by_role("button", name="Restart", exact=True).click()
+    page.locator("#apply").get_by_role("button", name="Restart").click()
     expect(page.locator("#apply")).to_have_count(0, timeout=20_000)
     expect(page.locator(".ow-sub")).to_contain_text("2 vCPU · 512 MiB")
 

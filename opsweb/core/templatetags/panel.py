@@ -88,6 +88,16 @@ def sorted_query(context: template.Context, column: str, *, down: bool = False) 
     return query.urlencode()
 
 
+@register.simple_tag(takes_context=True)
+def here(context: template.Context) -> str:
+    """The page's address with its team named: another tab may look at another team meanwhile."""
+    request, panel = context["request"], context.get("panel")
+    query: QueryDict = request.GET.copy()
+    if panel and panel.team:
+        query["team"] = panel.team.name
+    return f"{request.path}?{query.urlencode()}"
+
+
 @register.filter
 def short(digest: str) -> str:
     """The first eight characters of a digest."""

@@ -36,6 +36,7 @@ def test_a_page_costs_as_many_queries_with_many_rows_as_with_few(
     client = signed_in(ana)
     first = make_instance("n-0", ports=((20_000, 80),), observed=Observed.RUNNING)
     audit.record(SYSTEM, "instance.start", kind="instance", target_id=first.pk, label=first.name, team_id=team.pk)
+    Operation.objects.create(kind="instance", target_id=first.pk, target_label=first.name, team=team, verb="start", requested_by="ana")
     paths = [*map(reverse, LISTS), *(f"{reverse('instances:detail', args=[first.pk])}?tab={tab}" for tab in TABS)]
     for path in paths:
         client.get(path)  # the session's own first visit
