@@ -7,6 +7,7 @@ const box = document.getElementById("console");
 const part = (name) => box.querySelector(`[data-console-${name}]`);
 const { term, search } = makeTerminal(part("screen"));
 const FOUND = { decorations: { matchBackground: "#5a4a1e", activeMatchBackground: "#d49b24", matchOverviewRuler: "#d49b24", activeMatchColorOverviewRuler: "#d49b24" } };
+term.textarea.setAttribute("aria-describedby", "console-hint");
 let mayWrite = false;
 let youWrite = false;
 
@@ -32,7 +33,8 @@ function showRoles({ viewers, writer, you_write, may_write }) {
   term.options.disableStdin = !may_write;
   term.options.cursorBlink = you_write;
   part("viewers").textContent = viewers > 1 ? `· ${viewers} viewers` : "";
-  part("writer").textContent = you_write ? "· you write" : writer ? `· ${writer} writes` : may_write || box.dataset.link !== "on" ? "" : "· read only, your role is viewer";
+  const mine = you_write ? "you write" : may_write || box.dataset.link !== "on" ? "" : "read only, your role is viewer";
+  part("writer").textContent = [!you_write && writer && `${writer} writes`, mine].filter(Boolean).map((text) => `· ${text}`).join(" ");
   part("take").hidden = !may_write || you_write || !writer;
   part("release").hidden = !you_write || viewers < 2;
 }
@@ -82,7 +84,8 @@ part("search").addEventListener("input", (event) => search.findNext(event.target
 part("search").addEventListener("keydown", (event) => event.key === "Escape" && closeSearch());
 part("before").addEventListener("click", () => search.findPrevious(part("search").querySelector("input").value, FOUND));
 search.onDidChangeResults(({ resultIndex, resultCount }) => {
-  part("found").textContent = resultCount ? `${resultIndex + 1} of ${resultCount}` : "nothing";
+  const sought = part("search").querySelector("input").value;
+  part("found").textContent = resultCount ? `${resultIndex + 1} of ${resultCount}` : sought && "nothing";
 });
 
 // The whole kept log, piece by piece, from the API.

@@ -157,6 +157,7 @@ def test_a_keyboard_gets_out_of_the_terminal(visit: Visitor, instance: Maker) ->
     page.locator("#console .xterm-screen").click()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('.xterm') !== null")
+    expect(page.get_by_text("Escape, then Tab, leaves the terminal")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('.xterm') === null")

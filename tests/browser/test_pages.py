@@ -68,6 +68,16 @@ def test_the_sign_in_page_is_sound(visit: Visitor, shot: Callable[[Page, str], N
     shot(page, "sign-in")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_dialog_that_asks_is_sound(visit: Visitor, instance: Maker, theme: str) -> None:
+    window = visit("olga", color_scheme=theme)
+    page = window.go(f"/instances/{instance(f'asked-{theme}', start=False)}/")
+    page.get_by_label("More actions").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert violations(page) == []
+
+
 def test_an_empty_team_is_sound(stack: Stack, visit: Visitor, shot: Callable[[Page, str], None]) -> None:
     window = visit("nobody")
     page = window.go("/")
