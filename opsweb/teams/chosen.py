@@ -9,6 +9,7 @@ from opsweb.teams.models import Team
 
 DEFAULT_TEAM = "demo"  # a superuser's, who is a member of none
 SESSION_KEY = "team"
+HEADER = "X-Team"
 
 
 def teams_of(actor: Actor) -> list[Team]:
@@ -40,9 +41,11 @@ def follow(request: HttpRequest, team: Team) -> None:
 
 
 def team_of(request: HttpRequest) -> Team | None:
-    """The page's team: `?team=` of the URL, else the last one chosen. Raises: NotFound for a team that is not there or not theirs."""
+    """The page's team: `?team=` of the URL, else the one that an open page names when it fetches a part of itself (another tab may look
+    at another team meanwhile), else the last one chosen. Raises: NotFound for a team that is not there or not theirs.
+    """
     teams = teams_of_request(request)
-    named = request.GET.get("team", "")
+    named = request.GET.get("team", "") or request.headers.get(HEADER, "")
     if named and named not in {team.name for team in teams}:
         raise NotFound
     return choose(teams, named or request.session.get(SESSION_KEY, ""), actor_of(request))

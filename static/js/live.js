@@ -54,7 +54,7 @@ async function refresh(id) {
 async function load(fragment) {
   const { id } = fragment;
   const url = fragment.dataset.url;
-  const response = await fetch(url, { headers: { "X-Fragment": id }, cache: "no-store", redirect: "manual" });
+  const response = await fetch(url, { headers: { ...pageHeaders(), "X-Fragment": id }, cache: "no-store", redirect: "manual" });
   const current = document.getElementById(id);
   if (!current || current.dataset.url !== url) return; // the page has moved on meanwhile
   if (response.status === 404 && fragment.dataset.gone) leave(fragment);
@@ -62,7 +62,11 @@ async function load(fragment) {
   else if (response.ok) swap(current, await response.text());
 }
 
+// What every request of this page says, those of htmx too: its team among it.
+const pageHeaders = () => JSON.parse(document.body.getAttribute("hx-headers"));
+
 function leave(fragment) {
+  fragment.dataset.live = ""; // once is enough
   fragment.classList.add("ow-gone");
   show("This is gone: somebody deleted it.", "bad");
   setTimeout(() => location.assign(fragment.dataset.gone), 1500);

@@ -90,7 +90,7 @@ def sorted_query(context: template.Context, column: str, *, down: bool = False) 
 
 @register.simple_tag(takes_context=True)
 def here(context: template.Context) -> str:
-    """The page's address with its team named: another tab may look at another team meanwhile."""
+    """The page's address with its team named, for a form: another tab may look at another team meanwhile."""
     request, panel = context["request"], context.get("panel")
     query: QueryDict = request.GET.copy()
     if panel and panel.team:

@@ -1,8 +1,7 @@
-"""Which team a page is about: named in what it fetches again, and that of the thing it shows; and links that lead somewhere."""
+"""Which team a page is about: named when it fetches itself again, and that of the thing it shows; and links that lead somewhere."""
 
 from collections.abc import Callable
 
-import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -17,11 +16,21 @@ from tests.unit.conftest import MakeInstance
 SignedIn = Callable[[User], Client]
 
 
-@pytest.mark.parametrize("name", ["dashboard", "instances:list", "images:list", "activity"])
-def test_a_live_page_names_its_team(signed_in: SignedIn, olga: User, team: Team, name: str) -> None:
+def test_an_open_page_names_its_team(signed_in: SignedIn, root: User, team: Team, foreign: Instance, make_instance: MakeInstance) -> None:
     """Another tab may look at another team meanwhile; this one's rows stay this team's."""
-    path = reverse(name)
-    assert f'data-url="{path}?team={team.name}"' in signed_in(olga).get(path).content.decode()
+    client = signed_in(root)
+    make_instance("own")
+    client.post(reverse("team"), {"team": team.name})
+    assert f'"X-Team": "{team.name}"' in client.get(reverse("instances:list")).content.decode()
+    client.post(reverse("team"), {"team": foreign.team.name})
+    part = client.get(reverse("instances:list"), headers={"X-Fragment": "instances", "X-Team": team.name}).content.decode()
+    assert ">own<" in part
+    assert f">{foreign.name}<" not in part
+
+
+def test_a_team_that_is_not_ones_own_is_not_there(signed_in: SignedIn, olga: User, foreign: Instance) -> None:
+    """INV-14."""
+    assert signed_in(olga).get(reverse("instances:list"), headers={"X-Team": foreign.team.name}).status_code == 404
 
 
 def test_the_create_form_goes_to_the_team_it_was_opened_for(signed_in: SignedIn, olga: User, team: Team) -> None:
