@@ -73,6 +73,16 @@ class Environment(BaseSettings):
         return hashlib.sha256(str(self.state_dir.absolute()).encode()).hexdigest()[:4]
 
     @property
+    def network_offsets(self) -> range:
+        """Above `uid_base`, the uids that are networks': each runs its dnsmasq under one. The last ones of the range."""
+        return range(self.uid_count - min(256, self.uid_count // 4), self.uid_count)
+
+    @property
+    def vm_offsets(self) -> range:
+        """Above `uid_base`, the uids that are VMs'; 0 is the image builder's."""
+        return range(1, self.network_offsets.start)
+
+    @property
     def shared_guest_ports(self) -> tuple[int, ...]:
         """Host ports that every guest may reach."""
         return tuple(int(port) for port in self.guest_host_ports.replace(",", " ").split())

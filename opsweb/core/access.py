@@ -58,12 +58,23 @@ LEAST_ROLE: dict[str, Role] = {
     "instance.reboot": Role.OPERATOR,
     "instance.reset": Role.OPERATOR,
     "instance.delete": Role.OPERATOR,
+    "instance.rules": Role.OPERATOR,
     "console.read": Role.VIEWER,
     "console.write": Role.OPERATOR,
     "image.view": Role.VIEWER,
     "image.create": Role.OPERATOR,
     "image.delete": Role.OPERATOR,
     "upload.create": Role.OPERATOR,
+    "network.view": Role.VIEWER,
+    "network.create": Role.OPERATOR,
+    "network.edit": Role.OPERATOR,
+    "network.repair": Role.OPERATOR,
+    "network.rules": Role.OPERATOR,
+    "network.delete": Role.OPERATOR,
+    "group.view": Role.VIEWER,
+    "group.create": Role.OPERATOR,
+    "group.edit": Role.OPERATOR,
+    "group.delete": Role.OPERATOR,
 }
 
 

@@ -17,6 +17,12 @@ class Host(models.Model):
     accelerator = models.CharField(max_length=8, blank=True, help_text="Found by a real boot: kvm or tcg.")
     accelerator_note = models.CharField(max_length=500, blank=True)
     limits_note = models.CharField(max_length=500, blank=True, help_text="Why cgroup limits do not hold here; empty where they do.")
+    network_facts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='{"routes": [[CIDR, link]], "adapters": [{"name", "addresses", "is_up"}], "resolvers", "platform"}',
+    )
+    filter_applied = models.CharField(max_length=64, blank=True, editable=False, help_text="Digest of the networks' filter last applied.")
     boot_id = models.CharField(max_length=36, blank=True, editable=False)
     is_draining = models.BooleanField(default=False, help_text="Nothing is to run here until the next worker comes up.")
     schedulable = models.BooleanField(default=True)

@@ -19,7 +19,7 @@ from opsweb.core.models import Operation
 # A verb of the left may push aside an active operation of the right: one must always be able to get rid of something.
 SUPERSEDES: dict[str, frozenset[str]] = {
     "force-off": frozenset({"start", "stop", "reboot", "pause", "resume", "reset"}),
-    "delete": frozenset({"start", "stop", "reboot", "pause", "resume", "reset", "force-off", "build"}),
+    "delete": frozenset({"start", "stop", "reboot", "pause", "resume", "reset", "force-off", "build", "create", "edit", "repair"}),
     "reset": frozenset({"reboot", "stop"}),
     "stop": frozenset({"start", "reboot"}),
 }

@@ -72,7 +72,7 @@ class PersonAdmin(UserAdmin, AuditedAdmin):  # type: ignore[type-arg]
 class TeamAdmin(AuditedAdmin):
     """Teams with their quota and members."""
 
-    list_display = ("name", "quota_instances", "quota_vcpus", "quota_memory_mib")
+    list_display = ("name", "quota_instances", "quota_vcpus", "quota_memory_mib", "quota_networks", "quota_addresses")
     search_fields = ("name",)
     inlines = (MembershipInline,)
 

@@ -16,6 +16,10 @@ class Team(models.Model):
     quota_instances = models.PositiveIntegerField(default=20)
     quota_vcpus = models.PositiveIntegerField(default=32)
     quota_memory_mib = models.PositiveIntegerField("quota memory (MiB)", default=16_384)
+    quota_networks = models.PositiveIntegerField(default=5)
+    quota_addresses = models.PositiveIntegerField(default=64, help_text="NICs on networks; each has an address reserved.")
+    quota_forwards = models.PositiveIntegerField(default=100)
+    quota_rules = models.PositiveIntegerField(default=200)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
 

@@ -1,7 +1,7 @@
 """Writes of teams: tokens, first members, passwords; and the quota, which every create asks inside its own transaction."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -21,20 +21,29 @@ class Usage:
     instances: int = 0
     vcpus: int = 0
     memory_mib: int = 0
+    networks: int = 0
+    addresses: int = 0
+    forwards: int = 0
+    rules: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.instances + other.instances, self.vcpus + other.vcpus, self.memory_mib + other.memory_mib)
+        return Usage(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
+
+KINDS = {"vcpus": ("vCPUs", ""), "memory_mib": ("memory", " MiB")}  # of a usage → (word, unit), where it is not the same word
 
 
 def check_quota(team: Team, used: Usage, wanted: Usage) -> None:
-    """Raises: Conflict("quota") with figures. Call it inside the transaction that writes the row, with the team's row locked."""
-    total = used + wanted
-    limits = (
-        ("instances", total.instances, team.quota_instances, ""),
-        ("vCPUs", total.vcpus, team.quota_vcpus, ""),
-        ("memory", total.memory_mib, team.quota_memory_mib, " MiB"),
-    )
-    over = [f"{name}: {amount}{unit} of {limit}{unit}" for name, amount, limit, unit in limits if amount > limit]
+    """Raises: Conflict("quota") with figures. Call it inside the transaction that writes the row, with the team's row locked.
+
+    What does not grow is not judged: a team that is over one limit may still use what is left of the others.
+    """
+    over = []
+    for kind, more in vars(wanted).items():
+        amount, limit = getattr(used, kind) + more, getattr(team, f"quota_{kind}")
+        if more > 0 and amount > limit:
+            word, unit = KINDS.get(kind, (kind, ""))
+            over.append(f"{word}: {amount}{unit} of {limit}{unit}")
     if over:
         advice = "Delete or shrink something, or ask an admin for more."
         raise Conflict(f"Team {team.name} would pass its quota ({'; '.join(over)}). {advice}", code="quota")

@@ -60,6 +60,19 @@ def age(at: datetime | None) -> SafeString | str:
     return format_html('<time datetime="{}" title="{}" data-age>{}</time>', at.isoformat(), f"{at:%d %b %Y, %H:%M:%S} UTC", text)
 
 
+@register.filter
+def until(at: datetime) -> SafeString:
+    """How long still, kept true by static/js/times.js."""
+    text = span((at - timezone.now()).total_seconds())
+    return format_html('<time datetime="{}" title="{}" data-until>{}</time>', at.isoformat(), f"{at:%d %b %Y, %H:%M:%S} UTC", text)
+
+
+@register.filter
+def seconds(value: int) -> str:
+    """3600 → "1 h", 5400 → "1 h 30 min"."""
+    return span(value).removesuffix(" 0 min").removesuffix(" 0 h")
+
+
 FIELD_LABELS = {
     "vcpus": "vCPUs",
     "memory_mib": "memory",

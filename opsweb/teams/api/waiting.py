@@ -1,4 +1,4 @@
-"""Long polls: hold a request until something is so, woken by the same events as the browsers. Called by instances and operations."""
+"""Long polls: hold a request until something is so, woken by the same events as the browsers. Called by the routes."""
 
 import asyncio
 import logging
