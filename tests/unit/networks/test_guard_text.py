@@ -16,10 +16,18 @@ NOBODY = Guard(uid_first=800001, uid_last=865535, allowed={})
 WEB = Endpoint("tcp", "127.0.0.1", 80)
 TEAM_A = (Endpoint("tcp", "127.0.0.1", 8080), Endpoint("udp", "127.0.0.1", 5353), WEB)
 TEAM_B = (Endpoint("udp", "0.0.0.0", 9000), Endpoint("tcp", "192.0.2.1", 443))
+BRIDGED = (Endpoint("tcp", "192.168.33.10", 80), Endpoint("udp", "192.168.33.10", 53))
 GUARDS = {
     "nobody": NOBODY,
     "teams": replace(NOBODY, allowed={800002: TEAM_A, 800001: tuple(reversed(TEAM_A)), 800003: TEAM_B, 800004: ()}),
     "resolvers": replace(NOBODY, resolvers=("127.0.0.53", "192.0.2.53", "::1", "fe80::1%eth0"), shared_ports=(8000, 3128)),
+    "bridged": replace(
+        NOBODY,
+        allowed={800001: (WEB,)},
+        bridged=dict.fromkeys((800001, 800002), (Endpoint("tcp", "192.168.33.10", 80), Endpoint("udp", "192.168.33.10", 53)))
+        | {800003: ()},
+        uplinks=("ow1a2b00000002b", "ow1a2b00000001b"),
+    ),
     "redirects": replace(
         NOBODY,
         allowed={800001: (WEB,), 800002: (Endpoint("udp", "0.0.0.0", 53),)},
@@ -82,6 +90,10 @@ def test_a_tag_is_four_hex_digits(tag):
         ({"allowed": {800001: (Endpoint("tcp", "::1", 80),)}}, "is not an IPv4 address"),
         ({"allowed": {800001: (Endpoint("tcp", "127.0.0.1", 0),)}}, "0 is not a port"),
         ({"allowed": {800001: (Endpoint("tcp", "127.0.0.1", True),)}}, "True is not a port"),
+        ({"bridged": {1000: ()}}, "user id 1000 is outside the range"),
+        ({"bridged": {800001: (Endpoint("tcp", "bob", 80),)}}, "'bob' is not an IPv4 address"),
+        ({"uplinks": ("eth0",)}, "'eth0' is no bridge"),
+        ({"uplinks": ('ow1a2b00000001b" accept',)}, "is no bridge"),
         ({"shared_ports": (70000,)}, "70000 is not a port"),
         ({"resolvers": ("dns.example",)}, "'dns.example' is not an IP address"),
         ({"redirects": (Redirect(Endpoint("tcp", "127.0.0.1", 8080), 20080),)}, "not 8080 to 20080"),

@@ -1,0 +1,153 @@
+"""The filter's tables in a real kernel: what they hold, who changed them, what they count, and that nothing stays behind."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from networks.fabric import nft
+from networks.fabric.base import Counts, FabricError, NicCounts
+from networks.fabric.packet_filter import PacketFilter
+from tests.contract.hypervisors import in_own_namespace
+from tests.host.spaces import Space
+from tests.unit.networks.plans import ALL, ISOLATED, NAT, PLAIN, TAG, rule
+
+pytestmark = pytest.mark.host
+
+TAPS, NETS = f"bridge ow{TAG}_taps", f"inet ow{TAG}_nets"
+
+
+@pytest.fixture
+def run_dir(tmp_path) -> Iterator[Path]:
+    in_own_namespace()
+    yield tmp_path
+    nft.apply("flush ruleset\n")
+
+
+@pytest.fixture
+def one(run_dir) -> PacketFilter:
+    return PacketFilter(TAG, run_dir)
+
+
+def test_holds_once_applied_for_every_process(one, run_dir):
+    assert not one.holds(ALL)
+    one.apply(ALL)
+    assert one.holds(ALL)
+    assert PacketFilter(TAG, run_dir).holds(ALL)
+    assert one.holds(tuple(reversed(ALL)))
+
+
+def test_applying_twice_is_fine(one):
+    """INV-05."""
+    one.apply(ALL)
+    one.apply(ALL)
+    assert one.holds(ALL)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ALL[1:],
+        (),
+        (replace(NAT, nics=()), *ALL[1:]),
+        (replace(NAT, linked=()), *ALL[1:]),
+        (replace(NAT, nics=(replace(PLAIN, rate_kbit=1),)), *ALL[1:]),
+    ],
+    ids=["network", "none", "nics", "link", "rate"],
+)
+def test_other_networks_do_not_hold(one, other):
+    one.apply(ALL)
+    assert not one.holds(other)
+    one.apply(other)
+    assert one.holds(other)
+    assert not one.holds(ALL)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "flush ruleset",
+        f"delete table {TAPS}",
+        f"delete table {NETS}",
+        f"flush chain {NETS} forward",
+        f"add rule {NETS} forward accept",
+        f"insert rule {TAPS} prerouting accept",
+        f'delete element {TAPS} macs {{ "{PLAIN.tap}" . {PLAIN.mac} }}',
+        f'add element {NETS} within {{ "{NAT.bridge}" . "{ISOLATED.bridge}" }}',
+        f"add element {NETS} nat4 {{ 203.0.113.0/24 }}",
+    ],
+)
+def test_whatever_a_stranger_changes_is_noticed_and_mended(one, run_dir, change):
+    """INV-02."""
+    one.apply(ALL)
+    nft.apply(f"{change}\n")
+    assert not one.holds(ALL)
+    assert not PacketFilter(TAG, run_dir).holds(ALL)
+    one.apply(ALL)
+    assert one.holds(ALL)
+
+
+def test_what_strangers_do_to_their_own_tables_is_theirs(one, run_dir):
+    """INV-04."""
+    nft.apply("add table inet stranger\nadd chain inet stranger c { type filter hook forward priority 0; }\n")
+    one.apply(ALL)
+    nft.apply("add rule inet stranger c accept\n")
+    assert one.holds(ALL)
+    nft.apply("add rule inet stranger c accept\n")
+    assert PacketFilter(TAG, run_dir).holds(ALL)
+    before = nft.list_table("stranger")
+    one.apply(ALL[1:])
+    one.remove()
+    assert nft.list_table("stranger") == before
+
+
+def test_another_namespaces_tables_are_not_taken_for_ours(one, run_dir):
+    """A record left from before: the same file, another network."""
+    one.apply(ALL)
+    with Space() as elsewhere, elsewhere.inside():
+        assert not one.holds(ALL)
+        assert not PacketFilter(TAG, run_dir).holds(ALL)
+    assert one.holds(ALL)
+
+
+def test_a_bad_value_changes_nothing(one):
+    """INV-11, SEC-F3: refused by name before the host is touched."""
+    one.apply(ALL)
+    with pytest.raises(FabricError) as caught:
+        one.apply((replace(NAT, nics=(replace(PLAIN, rules=(rule(1, peers=("10.0.0.0/8 } accept",)),)),)), *ALL[1:]))
+    assert caught.value.code == "bad_network"
+    assert one.holds(ALL)
+
+
+def test_what_the_kernel_refuses_changes_nothing(one, monkeypatch):
+    """SEC-F3: all of the text or none of it."""
+    one.apply(ALL)
+    before = (nft.list_table(f"ow{TAG}_taps", "bridge"), nft.list_table(f"ow{TAG}_nets"))
+    monkeypatch.setattr("networks.fabric.filter_nets.REJECTS", ("frobnicate",))
+    with pytest.raises(FabricError) as caught:
+        one.apply(ALL[1:])
+    assert caught.value.code == "rules_refused"
+    assert (nft.list_table(f"ow{TAG}_taps", "bridge"), nft.list_table(f"ow{TAG}_nets")) == before
+    assert not one.holds(ALL[1:])
+
+
+def test_there_is_a_counter_for_everything(one):
+    """Of each NIC and each rule, those that fit nobody too; what is gone counts no more."""
+    one.apply(ALL)
+    nics = [nic for plan in ALL for nic in plan.nics]
+    assert one.counts() == Counts({nic.tap: NicCounts() for nic in nics}, {rule.id: (0, 0) for nic in nics for rule in nic.rules})
+    one.apply((ISOLATED,))
+    assert one.counts() == Counts({ISOLATED.nics[0].tap: NicCounts()}, {})
+
+
+def test_without_networks_nothing_is_left(one):
+    """INV-22."""
+    one.apply(ALL)
+    one.apply(())
+    assert nft.list_table(f"ow{TAG}_taps", "bridge") is None
+    assert nft.list_table(f"ow{TAG}_nets") is None
+    assert one.holds(())
+    one.remove()
+    one.remove()
+    assert not one.holds(())

@@ -1,0 +1,200 @@
+"""T4, the other half: which networks meet, what guests reach of the host, where forwards lead. With real sockets in namespaces."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from tests.contract.hypervisors import in_own_namespace
+from tests.host import frames as f
+from tests.host import spaces
+from tests.host.meeting import (
+    B1,
+    BLUE,
+    C1,
+    C2,
+    CELL,
+    D1,
+    FORWARDED,
+    HERE,
+    HOST,
+    HOST6,
+    LAN,
+    LAN_HOST,
+    METADATA,
+    OUTSIDE,
+    OUTSIDE6,
+    R1,
+    R2,
+    RED,
+    U1,
+    Place,
+    hears,
+    inject,
+    meeting,
+)
+
+pytestmark = pytest.mark.host
+
+BOTH = pytest.mark.parametrize("protocol", ["tcp", "udp"])
+UNHEARD = ("silence", "refused")
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["called-0", "called-1"])
+def place(request, tmp_path_factory) -> Iterator[Place]:
+    in_own_namespace()
+    with meeting(tmp_path_factory.mktemp("run"), request.param) as made:
+        made.filter.apply(FORWARDED)
+        yield made
+
+
+@BOTH
+def test_neighbours_meet(place, protocol):
+    assert place.knock("r1", "r2", protocol, R2.address4) == R1.address4
+    assert place.knock("r1", "r2", protocol, R2.address6) == R1.address6
+    assert place.knock("c1", "c2", protocol, C2.address4) == C1.address4
+    assert place.knock("c1", "c2", protocol, C2.address6) == C1.address6
+
+
+@BOTH
+def test_two_networks_exchange_nothing(place, protocol):
+    """INV-09: whatever their modes."""
+    for who, at in (("r1", B1), ("b1", R1), ("r1", C1), ("c1", R1), ("d1", R1), ("r1", D1), ("u1", R1), ("r1", U1), ("c1", U1)):
+        assert place.knock(who, at.name, protocol, at.address4) in UNHEARD, (who, at.name)
+        if at.address6 and who != "u1":
+            assert place.knock(who, at.name, protocol, at.address6) in UNHEARD, (who, at.name)
+
+
+@BOTH
+def test_linked_networks_meet(place, protocol):
+    """An admin's word, said on either side; taken back, it ends what is open."""
+    place.filter.apply((replace(FORWARDED[0], linked=(BLUE.bridge,)), *FORWARDED[1:]))
+    try:
+        assert place.knock("r1", "b1", protocol, B1.address4) == R1.address4
+        assert place.knock("b1", "r1", protocol, R1.address6) == B1.address6
+        assert place.knock("c1", "b1", protocol, B1.address4) in UNHEARD
+    finally:
+        place.filter.apply(FORWARDED)
+    assert place.knock("r1", "b1", protocol, B1.address4) in UNHEARD
+
+
+@BOTH
+def test_nat_leads_out_and_answers_come_back(place, protocol):
+    """IPv4 and NAT66: under the host's address."""
+    assert place.knock("r1", "outside", protocol, OUTSIDE) == HOST
+    assert place.knock("r1", "outside", protocol, OUTSIDE6) == HOST6
+
+
+@BOTH
+def test_a_routed_prefix_keeps_its_addresses(place, protocol):
+    assert place.knock("d1", "outside", protocol, OUTSIDE) == HOST
+    assert place.knock("d1", "outside", protocol, OUTSIDE6) == D1.address6
+    assert place.knock("outside", "d1", protocol, D1.address6) == OUTSIDE6
+
+
+@BOTH
+def test_nothing_comes_in_uncalled(place, protocol):
+    """INV-09: though the outside knows the way."""
+    for at in (R1, B1, C1, D1):
+        assert place.knock("outside", at.name, protocol, at.address4) in UNHEARD
+    for at in (R1, C1):
+        assert place.knock("outside", at.name, protocol, at.address6) in UNHEARD
+
+
+@BOTH
+def test_an_isolated_network_reaches_nothing(place, protocol):
+    """INV-09."""
+    assert place.knock("c1", "outside", protocol, OUTSIDE) in UNHEARD
+    assert place.knock("c1", "outside", protocol, OUTSIDE6) in UNHEARD
+    assert place.knock("c1", "lan", protocol, LAN) in UNHEARD
+
+
+@BOTH
+@pytest.mark.parametrize("who", ["r1", "c1", "d1", "u1"])
+def test_of_the_host_no_listener_is_reached(place, protocol, who):
+    """INV-09: a redis, a database, the panel, on whatever address of the host."""
+    addresses = [HOST, "192.168.33.1", "192.168.34.1", "192.168.35.1", LAN_HOST]
+    addresses += [] if who == "u1" else [HOST6, "fd12:3456:789a::1", "fd12:3456:789c::1", "2001:db8:35::1"]
+    assert place.knock("host", "host", protocol, HOST, 6379) == HOST
+    for address in addresses:
+        assert place.knock(who, "host", protocol, address, 6379) in UNHEARD, address
+
+
+def test_a_refusal_is_quick(place):
+    """A guest that asks its gateway for what it has not hears so at once."""
+    assert place.knock("r1", "host", "tcp", RED.gateway4, 6379) == "refused"
+    assert place.knock("r1", "host", "udp", RED.gateway4, 6379) == "refused"
+    assert place.knock("r1", "host", "tcp", RED.gateway6, 6379) == "refused"
+
+
+@BOTH
+def test_the_gateway_answers_names(place, protocol):
+    """And of the host, only the guest's own gateway."""
+    with closing(spaces.listener(HERE, protocol, "0.0.0.0", 53)) as door4, closing(spaces.listener(HERE, protocol, "::", 53)) as door6:
+        for who, plan, nic in (("r1", RED, R1), ("c1", CELL, C1)):
+            assert spaces.knock(place.spaces[who], door4, protocol, plan.gateway4, 53) == nic.address4
+            assert spaces.knock(place.spaces[who], door6, protocol, plan.gateway6, 53) == nic.address6
+        for address in (HOST, BLUE.gateway4, HOST6, BLUE.gateway6):
+            assert spaces.knock(place.spaces["r1"], door6 if ":" in address else door4, protocol, address, 53) in UNHEARD
+        assert spaces.knock(place.spaces["u1"], door4, protocol, LAN_HOST, 53) in UNHEARD
+
+
+@pytest.mark.parametrize(("address", "answers"), [(RED.gateway4, True), (RED.gateway6, True), (HOST, False), (BLUE.gateway4, False)])
+def test_the_gateway_answers_ping(place, address, answers):
+    assert spaces.ping(place.spaces["r1"], address) == answers
+
+
+@BOTH
+def test_metadata_services_are_out_of_reach(place, protocol):
+    """INV-09: where a cloud answers for the machine, a guest hears nothing."""
+    assert place.knock("host", "outside", protocol, METADATA) == "169.254.0.1"
+    for who in ("r1", "d1", "c1"):
+        assert place.knock(who, "outside", protocol, METADATA) in UNHEARD
+
+
+def test_loopback_is_nobodys_but_the_hosts(place):
+    """Forwards let 127/8 onto our bridges (route_localnet): the raw drop must hold, from both sides."""
+    door = place.doors["host", "udp", 4]
+    for source, to in ((R1.address4, "127.0.0.1"), ("127.0.0.1", RED.gateway4)):
+        packet = f.ip4(source, to, f.UDP, f.udp(5000, 6379))
+        inject(place, "r1", f.ethernet(R1.mac, "02:00:00:00:01:01", f.IP4, packet))
+        assert hears(door) == "silence"
+    place.filter.remove()
+    try:
+        inject(place, "r1", f.ethernet(R1.mac, "02:00:00:00:01:01", f.IP4, f.ip4(R1.address4, "127.0.0.1", f.UDP, f.udp(5000, 6379))))
+        assert hears(door) == R1.address4
+    finally:
+        place.filter.apply(FORWARDED)
+
+
+@BOTH
+def test_an_uplink_is_its_lan(place, protocol):
+    """The LAN meets guest and host as before; for the guest the host is neither a neighbour nor a router."""
+    assert place.knock("lan", "u1", protocol, U1.address4) == LAN
+    assert place.knock("u1", "lan", protocol, LAN) == U1.address4
+    assert place.knock("lan", "host", protocol, LAN_HOST, 6379) == LAN
+    assert place.knock("r1", "lan", protocol, LAN) == LAN_HOST
+    assert place.knock("lan", "r1", protocol, R1.address4) in UNHEARD
+    assert place.knock("lan", "r1", protocol, LAN_HOST, 18082) == LAN
+    place.spaces["u1"].ip(f"route add {OUTSIDE} via {LAN_HOST}")
+    try:
+        assert place.knock("u1", "outside", protocol, OUTSIDE) in UNHEARD
+    finally:
+        place.spaces["u1"].ip(f"route del {OUTSIDE}")
+
+
+def test_the_hosts_own_routing_goes_on(place):
+    """INV-04: what passes between its LAN and the outside, and is nobody's of ours, is not ours to judge."""
+    assert place.knock("lan", "outside", "tcp", OUTSIDE) == LAN
+
+
+def test_a_bridge_that_no_plan_knows_leads_nowhere(place):
+    """As while a network is being taken away: first the plan, then the links."""
+    place.filter.apply(FORWARDED[1:])
+    try:
+        assert place.knock("r1", "outside", "tcp", OUTSIDE) in UNHEARD
+        assert place.knock("outside", "r1", "tcp", R1.address4) in UNHEARD
+        assert place.knock("r1", "host", "tcp", RED.gateway4, 6379) in UNHEARD
+    finally:
+        place.filter.apply(FORWARDED)
