@@ -10,9 +10,10 @@ from tempfile import NamedTemporaryFile
 from networks.fabric import guard as rules
 from networks.fabric import locks
 from networks.fabric.base import NOBODY, Endpoint, Guard
+from networks.fabric.fake_networks import FakeNetworks
 
 
-class FakeFabric:
+class FakeFabric(FakeNetworks):
     """Keeps the protocol `base.Fabric` with files under `run_dir`; checks values as `linux` does and enforces nothing.
 
     Its host has only the listeners that `listen` wrote down, no other installation, and no address but the loopback ones.
@@ -23,7 +24,7 @@ class FakeFabric:
         self._directory = run_dir / "fake-fabric"
         self._rules = self._directory / f"{self._table}.nft"
         self._listeners = self._directory / "listeners.json"
-        self._tag = tag
+        super().__init__(tag, self._directory)
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         return locks.hold(self._directory / "locks", name)
@@ -43,6 +44,7 @@ class FakeFabric:
 
     def remove_all(self) -> None:
         self._rules.unlink(missing_ok=True)
+        self._remove_networks()
 
     def listen(self, listeners: Mapping[Endpoint, str]) -> None:
         """Let exactly these be the host's listeners (endpoint → who), for a test or a demo of a busy port."""
@@ -52,6 +54,7 @@ class FakeFabric:
     def flush(self) -> None:
         """What `nft flush ruleset` by a stranger does."""
         self._rules.unlink(missing_ok=True)
+        self.lose_filter()
 
     def _held(self) -> dict[Endpoint, str]:
         if not self._listeners.is_file():

@@ -8,18 +8,19 @@ from pathlib import Path
 from networks.fabric import guard as rules
 from networks.fabric import listeners, locks, nft
 from networks.fabric.base import NOBODY, Endpoint, Guard
+from networks.fabric.linux_networks import LinuxNetworks
 
 _ANY_GUARD = re.compile(r"ow[0-9a-f]{4}_guard", re.ASCII)
 
 
-class LinuxFabric:
+class LinuxFabric(LinuxNetworks):
     """Keeps the protocol `base.Fabric` with nft(8) and /proc, in the network namespace of the calling process.
 
     `tag` is the installation's 4 hex digits, part of every name it gives on the host; `run_dir` is root's and survives no reboot.
     """
 
     def __init__(self, tag: str, run_dir: Path) -> None:
-        self._tag = tag
+        super().__init__(tag, run_dir)
         self._table = rules.table_name(tag)
         self._locks = run_dir / "locks"
         self._record = run_dir / "guard.sha256"
@@ -48,6 +49,7 @@ class LinuxFabric:
         return frozenset(address for address in addresses if not listeners.can_be_listened_on(address))
 
     def remove_all(self) -> None:
+        self._remove_networks()
         nft.apply(rules.render_removal(self._tag))
         self._record.unlink(missing_ok=True)
 
