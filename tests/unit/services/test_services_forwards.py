@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from instances.models import Instance
 from networks.models import Nic, PortForward
 from networks.ports import parse_ports
-from networks.services import STAND_IN_PORTS, free_port, set_forwards
+from networks.services.forwards import STAND_IN_PORTS, free_port, set_forwards
 from opsweb.core.access import SYSTEM, Actor
 from opsweb.core.errors import Conflict, Forbidden
 from opsweb.core.models import Host

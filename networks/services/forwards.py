@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 
-from networks.models import Nic, PortForward
-from networks.ports import PortMap
+from networks.models import Nic, PortForward, PublishedAddress
+from networks.ports import ANY_ADDRESS, PortMap
+from networks.services.announce import announce_rules
+from networks.services.quota import take
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, Forbidden, Invalid
 from opsweb.core.models import Host
 from opsweb.environment import env
+from opsweb.teams.services import Usage
 
 LOOPBACK = "127.0.0.1"
 LOWEST_UNPRIVILEGED = 1024
@@ -21,15 +25,18 @@ STAND_IN_PORTS = range(61_000, 65_000)  # above Linux's default ephemeral range;
 def set_forwards(nic: Nic, maps: Sequence[PortMap], *, host: Host, team_id: int, actor: Actor) -> None:
     """Make the NIC's forwards exactly these, inside the caller's transaction.
 
-    Raises: Conflict("port_busy") that names the taker, Invalid, Forbidden for an address that is not a loopback one.
+    Raises: Conflict("port_busy") that names the taker, Conflict("quota"), Invalid, Forbidden for an address that nobody published.
     """
     kept, new = _sorted_out(nic, maps)
     for wanted in new:
-        _check(wanted, actor)
+        _check(wanted, host, team_id, actor)
     nic.forwards.exclude(pk__in=kept).delete()
     _refuse_taken(new, host, team_id)
+    take(team_id, Usage(forwards=len(new)))
     for wanted in new:
         _create(nic, wanted, host, team_id)
+    if nic.network is not None:
+        announce_rules(host)
 
 
 def _sorted_out(nic: Nic, maps: Sequence[PortMap]) -> tuple[list[int], list[PortMap]]:
@@ -39,16 +46,30 @@ def _sorted_out(nic: Nic, maps: Sequence[PortMap]) -> tuple[list[int], list[Port
     return [pk for row, pk in rows.items() if row in by_row], [wanted for row, wanted in by_row.items() if row not in rows]
 
 
-def _check(wanted: PortMap, actor: Actor) -> None:
+def _check(wanted: PortMap, host: Host, team_id: int, actor: Actor) -> None:
     address = IPv4Address(wanted.host_address or LOOPBACK)
-    if not address.is_loopback and not actor.superuser:
+    if not address.is_loopback and not actor.superuser and not _is_published(wanted, host, team_id):
+        ports = [f"{row.address} ports {row.port_first}-{row.port_last}" for row in published(host, team_id)]
+        advice = f"Published to the team: {', '.join(ports)}." if ports else "An admin can publish one."
         raise Forbidden(
-            f"Only an admin may open a port on {address}. Leave the address out to use {LOOPBACK}.", code="address_not_published"
+            f"Port {wanted.host_port} of {address} is not published. Leave the address out to use {LOOPBACK}. {advice}",
+            code="address_not_published",
         )
     if wanted.protocol == "tcp" and wanted.host_port == env.port:
         raise Conflict(
             f"Port {wanted.host_port} is the panel's own. Take another one.", code="port_busy", fields={"ports": [wanted.host_port]}
         )
+
+
+def published(host: Host, team_id: int) -> QuerySet[PublishedAddress]:
+    """What an admin opened to the team on this host, or to every team."""
+    return PublishedAddress.objects.filter(Q(teams=team_id) | Q(teams=None), host=host).distinct()
+
+
+def _is_published(wanted: PortMap, host: Host, team_id: int) -> bool:
+    """All addresses published means each of them, too; one published does not mean all."""
+    rows = published(host, team_id).filter(address__in=(wanted.host_address, ANY_ADDRESS))
+    return rows.filter(port_first__lte=wanted.host_port, port_last__gte=wanted.host_port).exists()
 
 
 def _refuse_taken(maps: Sequence[PortMap], host: Host, team_id: int) -> None:
@@ -76,17 +97,26 @@ def _create(nic: Nic, wanted: PortMap, host: Host, team_id: int) -> None:
                 host_address=wanted.host_address or LOOPBACK,
                 host_port=wanted.host_port,
                 guest_port=wanted.guest_port,
-                bound_port=_bound_port(wanted, host),
+                bound_port=_bound_port(wanted.protocol, wanted.host_port, nic, host),
             )
     except IntegrityError as error:
         message = f"Port {wanted.host_port}/{wanted.protocol} was taken by somebody else just now. Take another one."
         raise Conflict(message, code="port_busy", fields={"ports": [wanted.host_port]}) from error
 
 
-def _bound_port(wanted: PortMap, host: Host) -> int:
-    if wanted.host_port >= LOWEST_UNPRIVILEGED:
-        return wanted.host_port
-    used = set(PortForward.objects.filter(host=host, protocol=wanted.protocol).values_list("bound_port", flat=True))
+def rebind(nic: Nic) -> None:
+    """After the NIC went from user mode to a network or back: low ports lose or get their stand-in."""
+    for forward in nic.forwards.filter(host_port__lt=LOWEST_UNPRIVILEGED).select_related("host"):
+        if (forward.bound_port == forward.host_port) != (nic.network_id is not None):
+            bound_port = _bound_port(forward.protocol, forward.host_port, nic, forward.host)
+            PortForward.objects.filter(pk=forward.pk).update(bound_port=bound_port)
+
+
+def _bound_port(protocol: str, host_port: int, nic: Nic, host: Host) -> int:
+    """Nobody binds a port that leads to a network: the filter rewrites its packets, whatever its number."""
+    if host_port >= LOWEST_UNPRIVILEGED or nic.network_id is not None:
+        return host_port
+    used = set(PortForward.objects.filter(host=host, protocol=protocol).values_list("bound_port", flat=True))
     free = [port for port in STAND_IN_PORTS if port not in used]
     if not free:
         raise Invalid("No stand-in port is left for a port under 1024. Take one above.")
