@@ -6,9 +6,13 @@ from celery import shared_task
 
 from instances.reconcile.converge import apply_forwards as reconcile_forwards
 from instances.reconcile.converge import converge as reconcile_instance
+from instances.reconcile.drivers import hypervisor
 from instances.reconcile.host import inspect_host as reconcile_host
 from instances.reconcile.images import converge_image
 from instances.reconcile.sweep import sweep as reconcile_all
+from instances.reconcile.taps import keep_taps as reconcile_taps
+from opsweb.core.models import Host
+from opsweb.environment import env
 
 
 @shared_task(name="instances.converge", ignore_result=True)
@@ -21,6 +25,12 @@ def converge(instance_id: str) -> None:
 def apply_forwards(instance_id: str) -> None:
     """Make a running VM's port forwards those of its row."""
     reconcile_forwards(UUID(instance_id))
+
+
+@shared_task(name="instances.keep_taps", ignore_result=True)
+def keep_taps() -> None:
+    """A tap of this host came or went: give back what somebody deleted under a running VM."""
+    reconcile_taps(hypervisor(), Host.objects.get(name=env.host))
 
 
 @shared_task(name="instances.build_image", ignore_result=True)

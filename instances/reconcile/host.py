@@ -9,6 +9,7 @@ from instances.hypervisor.accel import probe
 from instances.models import Instance
 from instances.reconcile.sweep import sweep
 from instances.states import Desired
+from networks.reconcile.sweep import forget_networks
 from opsweb.core.models import Host
 from opsweb.environment import env
 
@@ -42,7 +43,8 @@ def accelerator() -> tuple[str, str]:
 
 
 def after_host_reboot(host: Host) -> None:
-    """What ran comes back, unless it is not to start by itself (INV-19)."""
+    """What ran comes back, unless it is not to start by itself (INV-19). Networks are made first: no start takes them for up meanwhile."""
+    forget_networks(host)
     Instance.objects.filter(host=host, autostart=False, desired__in=(Desired.RUNNING, Desired.PAUSED)).update(desired=Desired.STOPPED)
 
 

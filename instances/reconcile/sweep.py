@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from instances.models import Image, Instance
 from instances.reconcile.converge import converge, keep_host_guard
 from instances.reconcile.drivers import hypervisor
 from instances.reconcile.images import converge_image
+from instances.reconcile.taps import keep_taps
 from instances.services.uploads import discard_stale
 from networks.fabric.base import FabricError
+from networks.reconcile.sweep import sweep_networks
 from opsweb.core import operations
 from opsweb.core.models import Host, Operation
 from opsweb.environment import env
@@ -30,11 +33,13 @@ def sweep() -> None:
     """One pass over this host."""
     host = Host.objects.get(name=env.host)
     Host.objects.filter(pk=host.pk).update(worker_seen_at=timezone.now())
+    sweep_networks(host)
     _each("guard", [host], keep_host_guard)
     _each("image", Image.objects.filter(host=host, digest="", error="").values_list("pk", flat=True), converge_image)
     _each("image", Image.objects.filter(host=host, is_wanted=False).values_list("pk", flat=True), converge_image)
     _each("instance", Instance.objects.filter(host=host).values_list("pk", flat=True), converge)
     reap(hypervisor())
+    _each("taps", [host], partial(keep_taps, hypervisor()))
     end_orphans()
     discard_stale()
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -19,18 +18,21 @@ from instances.hypervisor.base import Hypervisor
 from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
 from instances.redis_client import redis
+from instances.watch.hints import Hints
 from instances.watch.inotify import IN_CREATE, IN_MOVED_TO, Inotify
+from instances.watch.links import Links
 from instances.watch.vm import VmWatch
+from networks.fabric.names import is_tap, tag_of
+from networks.models import Network
 from opsweb.core import events
 from opsweb.core.models import Host
-from opsweb.core.queue import enqueue
 from opsweb.environment import env
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # the slowest that a new VM is found, should its message be lost
 HEARTBEAT_SECONDS = 10.0
-HINT_SECONDS = 0.2  # the least time between two hints about one VM: a guest can't flood the worker
+LINK_SECONDS = 1.0  # the least time between two hints about one link
 RETRY_SECONDS = 1.0
 ANSWER_KEPT_SECONDS = 10
 
@@ -42,18 +44,20 @@ class Watcher:
         self._host = host
         self._driver: Hypervisor = hypervisor()
         self._vms: dict[UUID, VmWatch] = {}
-        self._hinted: dict[UUID, float] = {}
-        self._pending: set[UUID] = set()
+        self._hints = Hints(host)
         self._told: set[UUID] = set()
-        self._background: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
         self._inotify = Inotify()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._find())
-            group.create_task(self._hear())
-            group.create_task(self._beat())
+        links = Links(env.installation, self._link_changed)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._find())
+                group.create_task(self._hear())
+                group.create_task(self._beat())
+        finally:
+            links.close()
 
     async def _find(self) -> None:
         """Watch new VMs, let go of erased ones."""
@@ -127,23 +131,28 @@ class Watcher:
         Host.objects.filter(name=self._host).update(watcher_seen_at=timezone.now())
 
     def _hint(self, vm: UUID) -> None:
-        """Tell the worker to look at `vm`: at once, then at most every HINT_SECONDS."""
-        if vm in self._pending:
-            return
-        self._pending.add(vm)
-        wait = max(0.0, self._hinted.get(vm, 0.0) + HINT_SECONDS - time.monotonic())
-        self._spawn(self._send_hint(vm, wait))
+        self._hints.hint("instances.converge", str(vm))
 
-    async def _send_hint(self, vm: UUID, wait: float) -> None:
-        await asyncio.sleep(wait)
-        self._pending.discard(vm)
-        self._hinted[vm] = time.monotonic()
-        await asyncio.to_thread(enqueue, "instances.converge", f"host.{self._host}", str(vm))
+    def _link_changed(self, name: str) -> None:
+        """A bridge or a tap of ours came, went or was changed, by us or by somebody else."""
+        if is_tap(name, env.installation):
+            self._hints.hint("instances.keep_taps", least=LINK_SECONDS)
+        else:
+            self._hints.spawn(self._bridge_changed(name))
+
+    async def _bridge_changed(self, name: str) -> None:
+        with suppress(DatabaseError):
+            if network := await database_sync_to_async(self._network_of)(name):
+                self._hints.hint("networks.converge", str(network), least=LINK_SECONDS)
+
+    def _network_of(self, bridge: str) -> UUID | None:
+        rows = Network.objects.filter(host__name=self._host, tag=tag_of(bridge))
+        return rows.values_list("pk", flat=True).first()
 
     async def _first_byte(self, vm: UUID) -> None:
         if vm not in self._told:
             self._told.add(vm)
-            self._spawn(self._write_first_byte(vm))
+            self._hints.spawn(self._write_first_byte(vm))
 
     async def _write_first_byte(self, vm: UUID) -> None:
         with suppress(DatabaseError):
@@ -156,8 +165,3 @@ class Watcher:
         if not Instance.objects.filter(pk=vm, first_byte_at=None).update(first_byte_at=timezone.now()):
             return None
         return Instance.objects.values_list("team_id", flat=True).filter(pk=vm).first()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)

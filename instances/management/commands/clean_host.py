@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from instances.reconcile.drivers import hypervisor
-from networks.reconcile import fabric
+from networks.reconcile.drivers import fabric
 
 
 class Command(BaseCommand):
-    help = "Erase every VM and every rule of this panel on this host."
+    help = "Erase every VM, network and rule of this panel on this host."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print what went."""
@@ -19,4 +19,4 @@ class Command(BaseCommand):
                 driver.erase(vm)
             self.stdout.write(f"erased VM {vm}")
         fabric().remove_all()
-        self.stdout.write("removed the firewall rules")
+        self.stdout.write("removed the networks and the firewall rules")

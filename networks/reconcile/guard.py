@@ -1,27 +1,19 @@
-"""Keeps the host's network as the rows want it. Holds the live fabric driver; called by instances.reconcile and the sweep."""
+"""Keeps the rules for user-mode guests as the rows want them. Called by instances.reconcile and the sweep."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from uuid import UUID
 
-from networks.fabric.base import Endpoint, Fabric, Guard, Redirect
-from networks.fabric.fake import FakeFabric
-from networks.fabric.linux import LinuxFabric
-from networks.models import PortForward
+from networks.fabric.base import Endpoint, Guard, Redirect
+from networks.fabric.names import bridge_name
+from networks.models import Network, PortForward
+from networks.reconcile.drivers import fabric
+from networks.states import Desired
 from opsweb.core.models import Host
 from opsweb.environment import env
-
-
-@cache
-def fabric() -> Fabric:
-    """This host's driver."""
-    if env.driver == "fake":
-        return FakeFabric(env.installation, env.run_dir)
-    return LinuxFabric(env.installation, env.run_dir)
 
 
 @dataclass(frozen=True)
@@ -47,24 +39,46 @@ def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
 
     Forwards of a VM that is down, or whose port somebody else holds, are left out: nobody is led to what is not ours.
     """
-    rows = list(PortForward.objects.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
+    bound = PortForward.objects.filter(nic__network=None)
+    rows = list(bound.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
     strangers = fabric().busy(tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)})), ours=_uids())
     forwards = [row for row in rows if not strangers.keys() & _endpoints(row)]
     of_team: dict[int, list[Endpoint]] = defaultdict(list)
     for forward in forwards:
         of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, forward.host_port))
+    bridged = _bridged(host)
     return Guard(
         uid_first=env.uid_base,
-        uid_last=env.uid_base + env.uid_count - 1,
+        uid_last=env.uid_base + env.vm_offsets[-1],
         allowed={guest.uid: tuple(sorted(of_team[guest.team_id])) for guest in guests},
         redirects=tuple(
             sorted(
                 Redirect(Endpoint(f.protocol, f.host_address, f.host_port), f.bound_port) for f in forwards if f.host_port != f.bound_port
             )
         ),
+        bridged={guest.uid: bridged[guest.team_id] for guest in guests if guest.team_id in bridged},
+        uplinks=_uplinks(host),
         shared_ports=env.shared_guest_ports,
         resolvers=host_resolvers(Path("/etc/resolv.conf").read_text()),
     )
+
+
+def _bridged(host: Host) -> dict[int, tuple[Endpoint, ...]]:
+    """Team → where its forwards to bridged guests lead. What of them holds is the packet filter's to say: none is met but through it."""
+    rows = PortForward.objects.filter(host=host, nic__network__desired=Desired.PRESENT).values_list(
+        "team_id", "protocol", "nic__address4", "guest_port"
+    )
+    found: dict[int, set[Endpoint]] = defaultdict(set)
+    for team_id, protocol, address, port in rows:
+        if address:  # the database says so of every NIC on a network
+            found[team_id].add(Endpoint(protocol, address, port))
+    return {team_id: tuple(sorted(endpoints)) for team_id, endpoints in found.items()}
+
+
+def _uplinks(host: Host) -> tuple[str, ...]:
+    """Bridges that hold the host's own adapters: through them goes what leaves the host."""
+    tags = Network.objects.filter(host=host, mode=Network.Mode.UPLINK).values_list("tag", flat=True)
+    return tuple(sorted(bridge_name(env.installation, tag) for tag in tags))
 
 
 def host_resolvers(text: str) -> tuple[str, ...]:
@@ -107,4 +121,4 @@ def _endpoints(row: PortForward) -> set[Endpoint]:
 
 
 def _uids() -> range:
-    return range(env.uid_base, env.uid_base + env.uid_count)
+    return range(env.uid_base, env.uid_base + env.vm_offsets.stop)

@@ -1,0 +1,1 @@
+"""Keeps the host's networks as the rows want them. Called by tasks and by instances.reconcile."""
