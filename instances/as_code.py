@@ -6,8 +6,10 @@ from typing import Any
 
 from instances.models import Instance
 
+Items = list[dict[str, Any]]  # of instances.shown
 
-def config_json(instance: Instance, forwards: list[dict[str, Any]]) -> str:
+
+def config_json(instance: Instance, forwards: Items, nics: Items) -> str:
     """OPS's config.json with what this instance has."""
     shown = {name: value for name, value in instance.env.items() if name not in instance.secret_env}
     run = {
@@ -16,6 +18,7 @@ def config_json(instance: Instance, forwards: list[dict[str, Any]]) -> str:
         "Ports": _ports(forwards, "tcp"),
         "UDPPorts": _ports(forwards, "udp"),
         "InstanceName": instance.name,
+        **_bridged(nics),
     }
     config = {
         "Args": instance.args,
@@ -27,7 +30,34 @@ def config_json(instance: Instance, forwards: list[dict[str, Any]]) -> str:
     return json.dumps({name: value for name, value in config.items() if value}, indent=2, ensure_ascii=False)
 
 
-def create_line(instance: Instance, forwards: list[dict[str, Any]]) -> str:
+def _bridged(nics: Items) -> dict[str, Any]:
+    """RunConfig's words for NICs on networks; OPS has none for a user-mode NIC behind one on a network."""
+    words = [_address(nic) | ({"BridgeName": nic["network"]} if nic["network"] else {}) for nic in nics]
+    more = {"Nics": words} if any(words[1:]) else {}
+    if not nics or not nics[0]["network"]:
+        return more
+    return {"Bridged": True, "TapName": nics[0]["name"], **words[0], **more}
+
+
+def _address(nic: dict[str, Any]) -> dict[str, str]:
+    if not nic["fixed"]:
+        return {}
+    return {name: nic[key] for name, key in (("IPAddress", "address4"), ("IPv6Address", "address6")) if nic[key]}
+
+
+FLAGS = (("BridgeName", "--bridgename"), ("TapName", "--tapname"), ("IPAddress", "--ip-address"), ("IPv6Address", "--ipv6-address"))
+
+
+def _network_words(nics: Items) -> list[str]:
+    """Flags speak of one NIC; several take the config."""
+    bridged = _bridged(nics)
+    if "Nics" in bridged:
+        return ["-c", "config.json"]
+    pairs = [word for name, flag in FLAGS if name in bridged for word in (flag, bridged[name])]
+    return ["--bridged", *pairs] if bridged else []
+
+
+def create_line(instance: Instance, forwards: Items, nics: Items) -> str:
     """The `opsweb instance create` line."""
     words = [
         "opsweb",
@@ -40,6 +70,7 @@ def create_line(instance: Instance, forwards: list[dict[str, Any]]) -> str:
         f"{instance.memory_mib}m",
         "--smp",
         str(instance.vcpus),
+        *_network_words(nics),
     ]
     for text in _ports(forwards, "tcp"):
         words += ["-p", text]
@@ -52,7 +83,7 @@ def create_line(instance: Instance, forwards: list[dict[str, Any]]) -> str:
     return shlex.join(words)
 
 
-def _ports(forwards: list[dict[str, Any]], protocol: str) -> list[str]:
+def _ports(forwards: Items, protocol: str) -> list[str]:
     return [_port(item) for item in forwards if item["protocol"] == protocol]
 
 

@@ -91,7 +91,7 @@ class Instance(models.Model):
         ALWAYS = "always"
 
     # What a running VM was started with; a change of one of these shows as "restart to apply".
-    BOOT_FIELDS = ("vcpus", "memory_mib", "args", "env", "secret_env", "hosts", "nameservers", "reboot_on_exit", "image_id")
+    BOOT_FIELDS = ("vcpus", "memory_mib", "args", "env", "secret_env", "hosts", "nameservers", "reboot_on_exit", "image_id", "nics")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey("teams.Team", on_delete=models.PROTECT, related_name="instances")
@@ -162,12 +162,17 @@ class Instance(models.Model):
         if not self.is_up or not self.applied:
             return []
         now = self.boot_values()
-        return [field for field in self.BOOT_FIELDS if self.applied.get(field) != now[field]]
+        return [field for field in self.BOOT_FIELDS if field in self.applied and self.applied[field] != now[field]]
 
     def boot_values(self) -> dict[str, Any]:
-        """BOOT_FIELDS as comparable JSON; env only as a digest, so that no secret is kept twice."""
-        values = {field: getattr(self, field) for field in self.BOOT_FIELDS}
-        return values | {"env": _digest(self.env), "image_id": str(self.image_id)}
+        """BOOT_FIELDS as comparable JSON; env only as a digest, so that no secret is kept twice. Prefetch `nics`."""
+        values = {field: getattr(self, field) for field in self.BOOT_FIELDS if field != "nics"}
+        nics = [
+            {"tag": nic.tag, "mac": nic.mac, "network": str(nic.network_id or ""), "fixed": nic.is_fixed}
+            | {"address4": nic.address4 or "", "address6": nic.address6 or ""}
+            for nic in self.nics.all()
+        ]
+        return values | {"env": _digest(self.env), "image_id": str(self.image_id), "nics": nics}
 
 
 def _digest(env: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 
-from instances.models import Image, Instance
+from instances.models import Instance
 from instances.states import BOOT_VERBS, LABELS, VERBS, Desired, Observed, Verb, refusal
 from opsweb.core import access
 from opsweb.core.access import Actor
@@ -63,27 +63,6 @@ def last_starts(instances: Iterable[Instance]) -> dict[UUID, Operation]:
 def _made_boot(start: Operation, instance: Instance) -> bool:
     asked, done = instance.accepted_at, start.finished_at
     return asked is not None and (done is None or asked <= done)
-
-
-def still_there(targets: Iterable[tuple[str, object]]) -> set[str]:
-    """Of (kind, id) pairs, the ids whose instance or image is there, so that a link leads somewhere. Two queries."""
-    wanted: dict[str, list[str]] = {"instance": [], "image": []}
-    for kind, target in targets:
-        wanted.get(kind, []).append(str(target))
-    found = (model.objects.filter(pk__in=wanted[kind]).values_list("pk", flat=True) for kind, model in KINDS.items())
-    return {str(pk) for pks in found for pk in pks}
-
-
-KINDS: dict[str, type[Instance] | type[Image]] = {"instance": Instance, "image": Image}
-
-
-def mark_dead(operations: Iterable[Operation]) -> list[Operation]:
-    """The operations, each with `is_there`: whether its target still has a page."""
-    rows = list(operations)
-    there = still_there((row.kind, row.target_id) for row in rows)
-    for row in rows:
-        row.is_there = str(row.target_id) in there  # type: ignore[attr-defined]
-    return rows
 
 
 def env(instance: Instance) -> dict[str, str | None]:
@@ -142,8 +121,26 @@ def forwards(instance: Instance) -> list[dict[str, Any]]:
 
 
 def addresses(instance: Instance) -> list[str]:
-    """Where it can be reached: `127.0.0.1:8088`, one for each forward."""
-    return [f"{item['host_address']}:{item['host_port']}" for item in forwards(instance)]
+    """Where it can be reached: its addresses on networks, then `127.0.0.1:8088` for each forward."""
+    on_networks = [address for nic in instance.nics.all() for address in (nic.address4, nic.address6) if address]
+    return on_networks + [f"{item['host_address']}:{item['host_port']}" for item in forwards(instance)]
+
+
+def nics(instance: Instance) -> list[dict[str, Any]]:
+    """Its NICs in order; `network` is "" in user mode. `counts`: [packets, bytes] of each kind. Prefetch `nics__network`."""
+    return [
+        {
+            "name": nic.name,
+            "network": nic.network.name if nic.network else "",
+            "mac": nic.mac,
+            "address4": nic.address4 or "",
+            "address6": nic.address6 or "",
+            "fixed": nic.is_fixed,
+            "rate_kbit": nic.rate_kbit,
+            "counts": nic.counts,
+        }
+        for nic in instance.nics.all()
+    ]
 
 
 def boot_times(instance: Instance, operation: Operation | None) -> list[dict[str, Any]]:

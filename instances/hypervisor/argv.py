@@ -3,10 +3,11 @@
 Everything QEMU opens is handed over as a descriptor, because it runs as its own uid and may open nothing of ours by path.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from .base import Forward, Machine, UserNic
+from .base import Forward, Machine, Nic, TapNic, UserNic, VmnetNic
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 TCG_CACHE_MIB = 128  # QEMU's default reserves up to 1 GiB of translated code, more than most of our guests have memory
@@ -39,6 +40,7 @@ class Descriptors:
     status_log: int  # open for appending
     kernel: int  # memfds: QEMU opens these again by path, which as another uid works with memfds alone
     initrd: int | None = None
+    vhost: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # number of a NIC on a tap → the kernel's vhost-net, one a queue
 
 
 def command_line(machine: Machine, fds: Descriptors) -> list[str]:
@@ -55,7 +57,7 @@ def command_line(machine: Machine, fds: Descriptors) -> list[str]:
         *_monitor("watch", fds.watch),
         *_serial_ports(architecture, fds),
         *_boot(machine, fds),
-        *_nics(machine),
+        *_nics(machine, fds),
     ]
 
 
@@ -149,17 +151,44 @@ def _boot(machine: Machine, fds: Descriptors) -> list[str]:
     return ["-kernel", f"/proc/self/fd/{fds.kernel}", *initrd, "-append", machine.cmdline, *paused]
 
 
-def _nics(machine: Machine) -> list[str]:
-    return [word for number, nic in enumerate(machine.nics) for word in _nic(number, nic)]
+def _nics(machine: Machine, fds: Descriptors) -> list[str]:
+    return [word for number, nic in enumerate(machine.nics) for word in _nic(number, nic, fds.vhost.get(number, ()))]
 
 
-def _nic(number: int, nic: UserNic) -> list[str]:
+def _nic(number: int, nic: Nic, vhost: tuple[int, ...]) -> list[str]:
     # A root port each: on the root bus itself a NIC could be neither added nor taken away while the guest runs.
+    device = f"virtio-net-pci,id=nic{number},netdev=net{number},bus=port{number},mac={quoted(nic.mac)},romfile="
     return [
-        *("-netdev", f"user,id=net{number},{_user_network(nic)}"),
+        *("-netdev", _backend(number, nic, vhost)),
         *("-device", f"pcie-root-port,id=port{number},chassis={number + 1},slot={number + 1}"),
-        *("-device", f"virtio-net-pci,id=nic{number},netdev=net{number},bus=port{number},mac={quoted(nic.mac)},romfile="),
+        *("-device", device + _queues(nic)),
     ]
+
+
+def _backend(number: int, nic: Nic, vhost: tuple[int, ...]) -> str:
+    if isinstance(nic, TapNic):
+        return f"tap,id=net{number},{_tap(nic, vhost)}"
+    if isinstance(nic, VmnetNic):
+        return f"vmnet-bridged,id=net{number},ifname={quoted(nic.adapter)}"
+    return f"user,id=net{number},{_user_network(nic)}"
+
+
+def _tap(nic: TapNic, vhost: tuple[int, ...]) -> str:
+    if not nic.fds or len(vhost) not in (0, len(nic.fds)):
+        raise ValueError(f"a NIC of {len(nic.fds)} queues with {len(vhost)} of the kernel")
+    one, several = ("fd", "vhostfd") if len(nic.fds) == 1 else ("fds", "vhostfds")
+    kernel = f",vhost=on,{several}={_joined(vhost)}" if vhost else ""
+    return f"{one}={_joined(nic.fds)}{kernel}"
+
+
+def _joined(fds: tuple[int, ...]) -> str:
+    return ":".join(str(fd) for fd in fds)
+
+
+def _queues(nic: Nic) -> str:
+    """A multiqueue device has two interrupts a queue, one for its control queue and one for its configuration."""
+    queues = len(nic.fds) if isinstance(nic, TapNic) else 1
+    return f",mq=on,vectors={2 * queues + 2}" if queues > 1 else ""
 
 
 def _user_network(nic: UserNic) -> str:

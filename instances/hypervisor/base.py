@@ -50,6 +50,25 @@ class UserNic:
 
 
 @dataclass(frozen=True)
+class TapNic:
+    """A NIC on a tap of the host."""
+
+    mac: str
+    fds: tuple[int, ...]  # open descriptors of the tap, one a queue; they stay the caller's to close once start() has returned
+
+
+@dataclass(frozen=True)
+class VmnetNic:
+    """A NIC on the network of a macOS host's adapter, by that system's own vmnet. Nobody has tried it on a real one yet."""
+
+    mac: str
+    adapter: str  # "en0"
+
+
+Nic = UserNic | TapNic | VmnetNic
+
+
+@dataclass(frozen=True)
 class Machine:
     """Everything a start needs. The driver asks nobody else.
 
@@ -64,7 +83,7 @@ class Machine:
     kernel: Path
     initrd: tuple[Path | bytes, ...]
     cmdline: str
-    nics: tuple[UserNic, ...] = ()
+    nics: tuple[Nic, ...] = ()
     paused: bool = False
     arch: str = "x86_64"
     accelerator: str = "tcg"  # "kvm" or "tcg"
@@ -200,7 +219,7 @@ class Hypervisor(Protocol):
         """Hard reset of the running machine; the process stays. Raises: DriverError("not_running")."""
 
     def set_forwards(self, vm: UUID, nic: int, forwards: tuple[Forward, ...]) -> None:
-        """Make the forwards of NIC number `nic` of the running or paused VM exactly these.
+        """Make the forwards of NIC number `nic`, a user-mode one, of the running or paused VM exactly these.
 
         Raises: DriverError("not_running"), DriverError("port_busy") naming the port; those that could be made stay.
         """

@@ -7,12 +7,14 @@ A program's arguments (or the kernel's command line) may ask for an end: --exit-
 import re
 from dataclasses import dataclass, field, replace
 
-from .base import DriverError, Exit, ExitReason, Machine, Power
+from .base import DriverError, Exit, ExitReason, Machine, Power, UserNic
 
 INIT, PROGRAM, PORTS = 0.1, 0.2, 0.3  # seconds of uptime
 GRACE = 0.2  # from the power button to power off
 
 _OPTION = re.compile(rb"--(exit-after|exit-code|exit-signal|crash-after|ignore-powerdown)(?:=(\d{1,4}(?:\.\d{1,3})?))?")
+_WATCHED = re.compile(rb"^ports='([^'\n]*)'$", re.MULTILINE)
+_PORT = re.compile(rb"(tcp|udp):[0-9A-F]{4}:(\d{1,5})")
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,7 @@ class Guest:
 def booted(machine: Machine, boot: str, pid: int, now: float) -> Guest:
     """The machine's guest as it begins."""
     power = Power.PAUSED if machine.paused else Power.RUNNING
-    ports = sorted({f"{forward.protocol}:{forward.guest_port}" for nic in machine.nics for forward in nic.forwards})
-    return Guest(boot, machine.name, pid, now, now, _options(machine), ports, power, since=now)
+    return Guest(boot, machine.name, pid, now, now, _options(machine), _ports(machine), power, since=now)
 
 
 def advance(guest: Guest, now: float, typed: bytes = b"") -> tuple[Guest, bytes]:
@@ -96,10 +97,20 @@ def ended(guest: Guest, now: float, power: Power, facts: Exit) -> Guest:
     return replace(guest, power=power, ran=guest.uptime(now), exit=facts, pid=None) if guest.live else replace(guest, pid=None)
 
 
+def _ports(machine: Machine) -> list[str]:
+    """What its program listens on: ports that user-mode forwards lead to, and those that its init is told to watch."""
+    forwarded = {f"{forward.protocol}:{forward.guest_port}" for nic in machine.nics if isinstance(nic, UserNic) for forward in nic.forwards}
+    watched = _WATCHED.findall(_text(machine))
+    return sorted(forwarded | {f"{protocol.decode()}:{port.decode()}" for words in watched for protocol, port in _PORT.findall(words)})
+
+
+def _text(machine: Machine) -> bytes:
+    return b"\n".join((machine.cmdline.encode(), *(part for part in machine.initrd if isinstance(part, bytes))))
+
+
 def _options(machine: Machine) -> dict[str, float]:
     """What the machine's program was told to do, wherever in its instance archive the arguments are."""
-    text = b"\n".join((machine.cmdline.encode(), *(part for part in machine.initrd if isinstance(part, bytes))))
-    return {match[1].decode(): float(match[2] or 0) for match in _OPTION.finditer(text)}
+    return {match[1].decode(): float(match[2] or 0) for match in _OPTION.finditer(_text(machine))}
 
 
 def _script(guest: Guest) -> list[tuple[float, bytes, str]]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .argv import Descriptors
-from .base import DriverError, Machine, RunPaths
+from .base import DriverError, Machine, RunPaths, TapNic
 
 DEVICE_KVM = Path("/dev/kvm")
+DEVICE_VHOST_NET = Path("/dev/vhost-net")
 MAX_SOCKET_PATH = 107  # bytes, unix(7)
 LAST_WORDS = 4096  # bytes of stderr that are looked at
 
@@ -24,17 +25,25 @@ _SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class Opened:
-    """Everything that QEMU inherits; closed on our side once it runs."""
+    """Everything that QEMU inherits; closed on our side once it runs, except the taps, which are the caller's."""
 
     fds: Descriptors
     typed: int  # its stdin
     console_log: int  # its stdout
     stderr: int
+    taps: tuple[int, ...] = ()
 
     @property
     def inherited(self) -> list[int]:
         """The descriptors to keep open across exec."""
-        return [fd for fd in vars(self.fds).values() if fd is not None]
+        fds = self.fds
+        always = [fds.control, fds.watch, fds.status_log, fds.kernel]
+        return [
+            *always,
+            *([fds.initrd] if fds.initrd is not None else []),
+            *(fd for of_nic in fds.vhost.values() for fd in of_nic),
+            *self.taps,
+        ]
 
 
 def make_directory(path: Path, group: int) -> None:
@@ -50,6 +59,7 @@ def opened(machine: Machine, paths: RunPaths, group: int) -> Iterator[Opened]:
 
     Raises: OSError (a missing kernel, no space …).
     """
+    taps = {number: nic for number, nic in enumerate(machine.nics) if isinstance(nic, TapNic)}
     with ExitStack() as stack:
 
         def keep(fd: int) -> int:
@@ -62,10 +72,19 @@ def opened(machine: Machine, paths: RunPaths, group: int) -> Iterator[Opened]:
             status_log=keep(open_log(paths.status_log, 0o660, group)),
             kernel=keep(memfd("kernel", (machine.kernel,))),
             initrd=keep(memfd("initrd", machine.initrd)) if machine.initrd else None,
+            vhost={number: tuple(keep(fd) for fd in vhost_nets(len(nic.fds))) for number, nic in taps.items()},
         )
         typed = keep(make_pipe(paths.typed, 0o660, group))
         console_log = keep(open_log(paths.console_log, 0o660, group))
-        yield Opened(fds, typed, console_log, keep(open_log(paths.stderr_log, 0o660, group)))
+        stderr = keep(open_log(paths.stderr_log, 0o660, group))
+        yield Opened(fds, typed, console_log, stderr, tuple(fd for nic in taps.values() for fd in nic.fds))
+
+
+def vhost_nets(queues: int) -> Iterator[int]:
+    """A new descriptor of the kernel's own virtio-net for each queue; none where the kernel lacks it."""
+    if DEVICE_VHOST_NET.exists():
+        for _ in range(queues):
+            yield os.open(DEVICE_VHOST_NET, os.O_RDWR | os.O_CLOEXEC)
 
 
 def release_kernel(fd: int) -> None:

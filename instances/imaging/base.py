@@ -72,7 +72,9 @@ class GuestNic:
 
     mac: str
     address: str = "10.0.2.15/24"  # CIDR; "" asks by DHCP
-    gateway: str = "10.0.2.2"
+    gateway: str = "10.0.2.2"  # "" for none; of several NICs with one the first wins
+    address6: str = ""  # CIDR; its gateway comes by router advertisement
+    mtu: int = 0  # 0: the driver's own
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class GuestConfig:
     args: tuple[str, ...] = ()  # argv[1..]
     env: tuple[tuple[str, str], ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()  # (address, name)
-    nameservers: tuple[str, ...] = ("10.0.2.3",)
+    nameservers: tuple[str, ...] = ("10.0.2.3",)  # (): those that DHCP brings
+    search: str = ""  # the domain that short names are looked up in, beside `nameservers`
     nics: tuple[GuestNic, ...] = ()
     watch_ports: tuple[tuple[str, int], ...] = ()  # (protocol, guest port) to report when they listen
     reboot_on_exit: bool = False

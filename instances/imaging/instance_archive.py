@@ -1,7 +1,7 @@
 """The last part of a guest's initrd: what differs per instance. Pure; made anew at each start by the reconciler."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv6Interface, NetmaskValueError, ip_address
 from typing import Final
 
 from instances.imaging import cpio
@@ -9,6 +9,7 @@ from instances.imaging.base import GuestConfig, GuestNic, ImagingError
 from instances.imaging.base_archive import HOME
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAX_MTU: Final = 65_535
 MAX_STRING_BYTES: Final = 128 * 1024 - 1  # one argument or one variable (execve(2): MAX_ARG_STRLEN)
 MAX_STRINGS_BYTES: Final = 1024 * 1024  # all of them; the kernel takes a quarter of the stack limit
 
@@ -24,7 +25,8 @@ def instance_archive(config: GuestConfig) -> bytes:
         cpio.regular(f"{HOME}/hosts", hosts_file(config)),
     ]
     if config.nameservers:
-        entries.append(cpio.regular("etc/resolv.conf", resolv_conf(config)))
+        text = resolv_conf(config)
+        entries += [cpio.regular("etc/resolv.conf", text), cpio.regular(f"{HOME}/resolv.conf", text)]  # the second says: not by DHCP
     return cpio.pack(entries)
 
 
@@ -60,7 +62,8 @@ def hosts_file(config: GuestConfig) -> bytes:
 
 def resolv_conf(config: GuestConfig) -> bytes:
     """resolv.conf(5)."""
-    return "".join(f"nameserver {_address(address)}\n" for address in config.nameservers).encode("ascii")
+    search = f"search {_matching(_HOST, config.search, 'domain')}\n" if config.search else ""
+    return (search + "".join(f"nameserver {_address(address)}\n" for address in config.nameservers)).encode("ascii")
 
 
 def quoted(value: str) -> bytes:
@@ -100,14 +103,28 @@ def _check_sizes(strings: list[str]) -> None:
 
 def _nic(nic: GuestNic) -> bytes:
     mac = _matching(_MAC, nic.mac, "MAC address").lower()
-    if not nic.address:
-        return b" ".join([b"nic", quoted(mac), b"'' '' ''"])
     try:
-        interface = IPv4Interface(nic.address)
-        gateway = str(IPv4Address(nic.gateway)) if nic.gateway else ""
+        words = [mac, *(_addressed4(nic) if nic.address else ("", "", "")), *_beside4(nic)]
     except (AddressValueError, NetmaskValueError) as error:
         raise ImagingError("bad_config", f"The NIC {mac} has a bad address: {error}.") from error
-    return b" ".join([b"nic", *(quoted(word) for word in (mac, str(interface.ip), str(interface.netmask), gateway))])
+    return b" ".join([b"nic", *(quoted(word) for word in words)])
+
+
+def _addressed4(nic: GuestNic) -> tuple[str, str, str]:
+    interface = IPv4Interface(nic.address)
+    return str(interface.ip), str(interface.netmask), str(IPv4Address(nic.gateway)) if nic.gateway else ""
+
+
+def _beside4(nic: GuestNic) -> tuple[str, ...]:
+    """IPv6 address and MTU; nothing at all for a NIC that has neither."""
+    if not 0 <= nic.mtu <= MAX_MTU:
+        raise ImagingError("bad_config", f"{nic.mtu} is no MTU.")
+    # Written out whole: one of OPS's guests, Nanos, misreads what is shortened in its second half.
+    interface = IPv6Interface(nic.address6) if nic.address6 else None
+    if interface and "%" in nic.address6:
+        raise AddressValueError(f"a zone in {nic.address6!r}")
+    address6 = f"{interface.ip.exploded}/{interface.network.prefixlen}" if interface else ""
+    return (address6, str(nic.mtu or "")) if address6 or nic.mtu else ()
 
 
 def _port(protocol: str, port: int) -> str:

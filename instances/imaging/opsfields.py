@@ -10,7 +10,6 @@ _NANOS = "belongs to the Nanos runtime; this instance runs on Linux, so it has n
 _HOST_FILE = "names a file or address outside the upload; the panel never reads those, so it has no effect."
 _BUILD_TREE = "says where OPS keeps its own files on a workstation; the panel has its own places, so it has no effect."
 _CLOUD = "is for cloud providers; instances here run on the panel's own host, so it has no effect."
-_NETWORK = "is kept for instances on a bridge; for now every instance has user-mode networking."
 _VOLUME = "is not acted on: volumes are not there yet, and directories of the host are never shared with a guest."
 _DEBUG = "is for debugging with OPS; the panel shows console, steps and exit facts instead, so it has no effect."
 _PACKAGE = "describes a package; it has no effect on an image or an instance."
@@ -63,18 +62,18 @@ _RUN: Final = {
     "AttachVolumeOnInstanceCreate": _CLOUD,
     "Background": "has no effect: every instance runs in the background, its console stays open.",
     "BackgroundDetach": "has no effect: every instance runs in the background, its console stays open.",
-    "BridgeIPAddress": _NETWORK,
-    "BridgeName": _NETWORK,
-    "Bridged": _NETWORK,
+    "BridgeIPAddress": USED,
+    "BridgeName": USED,
+    "Bridged": USED,
     "CanIPForward": _CLOUD,
     "CPUs": USED,
     "Debug": _DEBUG,
     "GPUs": "has no effect: devices of the host are not passed to guests.",
     "GPUType": "has no effect: devices of the host are not passed to guests.",
-    "Gateway": _NETWORK,
+    "Gateway": USED,
     "GdbPort": _DEBUG,
-    "IPAddress": _NETWORK,
-    "IPv6Address": _NETWORK,
+    "IPAddress": USED,
+    "IPv6Address": USED,
     "ImageName": USED,
     "InstanceGroup": _CLOUD,
     "InstanceName": USED,
@@ -83,14 +82,14 @@ _RUN: Final = {
     "Memory": USED,
     "Mgmt": "is a control port of QEMU on the host; the panel keeps control of its machines to itself.",
     "Mounts": _VOLUME,
-    "NetMask": _NETWORK,
-    "Nics": _NETWORK,
+    "NetMask": USED,
+    "Nics": USED,
     "Ports": USED,
     "QMP": "is a control port of QEMU on the host; the panel keeps control of its machines to itself.",
     "ShowDebug": _DEBUG,
     "ShowErrors": _DEBUG,
     "ShowWarnings": _DEBUG,
-    "TapName": _NETWORK,
+    "TapName": USED,
     "ThreadsPerCore": _CLOUD,
     "UDPPorts": USED,
     "Verbose": _DEBUG,

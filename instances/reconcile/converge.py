@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
 
 from instances.hypervisor.base import DriverError, Forward, Hypervisor, Power
@@ -19,10 +19,13 @@ from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
 from instances.reconcile.machine import is_vm_uid, machine_of, user_nic
 from instances.reconcile.notify import tell_watcher
+from instances.reconcile.plugging import plugged, unplug
 from instances.reconcile.record import record
+from instances.reconcile.steps import NotYet, StepFailed
 from instances.states import BOOT_VERBS, Desired, Observed, Step, Wish, next_step
 from networks.fabric.base import Endpoint, FabricError
-from networks.reconcile import GuestUser, busy_forwards, foreign_addresses, keep_guard, strangers_on_forwards
+from networks.reconcile.filter import keep_filter
+from networks.reconcile.guard import GuestUser, busy_forwards, foreign_addresses, keep_guard, strangers_on_forwards
 from opsweb.core import events, operations
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
@@ -37,18 +40,6 @@ STOP_SECONDS = 20  # how long a guest may take to end after the power button
 WISH_COLUMNS = ("desired", "force", "boots_wanted", "end_by", "start_after")  # what decides the next step
 PRESS_SECONDS = 3  # between two presses of the power button
 RETRY_SECONDS = 30  # between tries of a start that nobody waits for
-
-
-class NotYet(Exception):
-    """Something else has to happen first, and will call us again."""
-
-
-class StepFailed(Exception):
-    """A step that can't be done, with a code and a sentence for the person who asked."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
 
 
 def converge(instance_id: UUID) -> None:
@@ -67,11 +58,14 @@ def converge(instance_id: UUID) -> None:
 
 def _advance(driver: Hypervisor, instance: Instance) -> bool:
     """One look and one step; False when there is nothing more to do now."""
-    seen = driver.observe(instance.pk)
+    seen, was_up = driver.observe(instance.pk), instance.is_up
     record(instance, seen)
-    if seen.pid and seen.power not in (Power.RUNNING, Power.PAUSED):
+    if seen.pid and not instance.is_up:
         driver.kill(instance.pk)  # its end is written down; QEMU kept the facts until now
+        unplug(instance)
         return True
+    if was_up and not instance.is_up:
+        unplug(instance)
     operation = _claimed(instance)
     instance.refresh_from_db(fields=WISH_COLUMNS)  # after the operation: its own wish, or a newer one, never an older
     step = next_step(wish_of(instance), Observed(seen.power.value))
@@ -122,9 +116,12 @@ def _settle(instance: Instance, operation: Operation | None) -> None:
     if operation is not None:
         operations.finish(operation, Operation.Status.SUCCEEDED)
     if instance.desired == Desired.ABSENT:
+        networks = set(instance.nics.filter(network__isnull=False).values_list("network", flat=True))
         with transaction.atomic():
             instance.delete()
             events.changed("instance", instance.pk, instance.team_id)
+        for network in networks:  # its addresses are free, its forwards lead nowhere
+            enqueue("networks.converge", instance.host.queue, str(network))
     if operation is not None and not instance.is_up:
         keep_host_guard(instance.host)
 
@@ -150,11 +147,13 @@ def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) 
         _need_free_ports(instance)
     with operations.step(operation, "rules"):
         keep_host_guard(instance.host)
-    with operations.step(operation, "image"):
-        machine = machine_of(instance)
-        _before_boot(instance)
-    with operations.step(operation, "QEMU"):
-        seen = driver.start(machine)
+    prefetch_related_objects([instance], "nics__network", "nics__forwards")
+    with plugged(instance, list(instance.nics.all()), operation) as plugs:
+        with operations.step(operation, "image"):
+            machine = machine_of(instance, plugs)
+            _before_boot(instance)
+        with operations.step(operation, "QEMU"):
+            seen = driver.start(machine)
     tell_watcher(instance)
     record(instance, seen)
 
@@ -258,7 +257,9 @@ def apply_forwards(instance_id: UUID) -> None:
             return
         try:
             keep_host_guard(instance.host)
-            for nic in instance.nics.prefetch_related("forwards"):
+            if instance.nics.filter(network__isnull=False).exists():
+                keep_filter(instance.host)
+            for nic in instance.nics.filter(network=None).prefetch_related("forwards"):
                 wanted: tuple[Forward, ...] = user_nic(nic).forwards
                 driver.set_forwards(instance_id, nic.position, wanted)
             if holders := strangers_on_forwards(instance_id):  # a low port is not bound by QEMU, so it can't say

@@ -10,27 +10,33 @@ from pathlib import Path
 
 from django.core.exceptions import ValidationError
 
-from instances.hypervisor.base import DriverError, Forward, Machine, UserNic
+from instances.hypervisor.base import DriverError, Forward, Machine, TapNic, UserNic
 from instances.imaging.base import GuestConfig, GuestNic, ImagingError
 from instances.imaging.base_archive import base_archive, cmdline
 from instances.imaging.instance_archive import instance_archive
 from instances.imaging.kernel import find_kernel
 from instances.models import Instance
+from instances.reconcile.plugging import Plug, Plugs
 from instances.services.texts import check_hosts, check_texts
 from instances.shown import watched_ports
 from instances.states import Desired
+from networks.fabric.base import Mode
 from networks.models import Nic
 from opsweb.core.errors import Invalid
 from opsweb.environment import env
 
 BUSYBOX = Path("/bin/busybox")
+ETHERNET_MTU = 1500
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def machine_of(instance: Instance) -> Machine:
-    """Everything a start needs. Raises: ImagingError when kernel or busybox are not there, DriverError for a row that can't be."""
+def machine_of(instance: Instance, plugs: Plugs) -> Machine:
+    """Everything a start needs; `plugs` are those of its NICs that are on networks. Prefetch `nics__forwards`.
+
+    Raises: ImagingError when kernel or busybox are not there, DriverError for a row that can't be.
+    """
     check_row(instance)
-    nics = list(instance.nics.prefetch_related("forwards"))
+    nics = list(instance.nics.all())
     accelerator = instance.host.accelerator or "tcg"
     boot = boot_files(accelerator)
     return Machine(
@@ -40,9 +46,9 @@ def machine_of(instance: Instance) -> Machine:
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
         kernel=boot.kernel,
-        initrd=(boot.base, image_path(instance.image.digest), instance_archive(guest_config(instance, nics))),
+        initrd=(boot.base, image_path(instance.image.digest), instance_archive(guest_config(instance, nics, plugs))),
         cmdline=boot.cmdline,
-        nics=tuple(user_nic(nic) for nic in nics),
+        nics=tuple(TapNic(nic.mac, plugs[nic.position].fds) if nic.position in plugs else user_nic(nic) for nic in nics),
         paused=instance.desired == Desired.PAUSED,
         arch=instance.arch,
         accelerator=accelerator,
@@ -65,8 +71,8 @@ def check_row(instance: Instance) -> None:
 
 
 def is_vm_uid(offset: int) -> bool:
-    """Whether a VM may run as OPSWEB_UID_BASE plus `offset`; 0 is the image builder's."""
-    return type(offset) is int and 0 < offset < env.uid_count
+    """Whether a VM may run as OPSWEB_UID_BASE plus `offset`; 0 is the image builder's, the last ones are networks'."""
+    return type(offset) is int and offset in env.vm_offsets
 
 
 def image_path(digest: str) -> Path:
@@ -103,8 +109,10 @@ def boot_files(accelerator: str) -> BootFiles:
     return BootFiles(kernel.image, path, cmdline(accelerator))
 
 
-def guest_config(instance: Instance, nics: list[Nic]) -> GuestConfig:
+def guest_config(instance: Instance, nics: list[Nic], plugs: Plugs) -> GuestConfig:
     """What the guest's init is told: the instance's own small archive."""
+    sides = [network_nic(plugs[nic.position]) if nic.position in plugs else user_mode(nic) for nic in nics]
+    main = next((side for side in sides if side.leads_out), sides[0] if sides else Side())
     hosts = {name: address for address, name in instance.image.facts.get("hosts", [])} | instance.hosts
     return GuestConfig(
         hostname=instance.name,
@@ -112,8 +120,9 @@ def guest_config(instance: Instance, nics: list[Nic]) -> GuestConfig:
         args=tuple(instance.args),
         env=tuple(sorted(instance.env.items())),
         hosts=tuple((address, name) for name, address in sorted(hosts.items())),
-        nameservers=tuple(instance.nameservers) or ("10.0.2.3",),
-        nics=tuple(guest_nic(nic) for nic in nics),
+        nameservers=tuple(instance.nameservers) or main.nameservers,
+        search=main.search,
+        nics=tuple(side.nic for side in sides if side.nic),
         watch_ports=tuple(watched_ports(instance)),
         reboot_on_exit=instance.reboot_on_exit,
     )
@@ -130,7 +139,33 @@ def user_nic(nic: Nic) -> UserNic:
     return UserNic(mac=nic.mac, network=subnet(nic.position), forwards=tuple(forwards))
 
 
-def guest_nic(nic: Nic) -> GuestNic:
-    """The guest's side of it, with slirp's fixed addresses: .15 for the guest, .2 for the gateway."""
+@dataclass(frozen=True)
+class Side:
+    """The guest's side of a NIC, and the servers that it would ask for names if this is its main one; (): those that DHCP brings."""
+
+    nic: GuestNic | None = None
+    nameservers: tuple[str, ...] = ()
+    search: str = ""
+    leads_out: bool = True
+
+
+def user_mode(nic: Nic) -> Side:
+    """With slirp's fixed addresses: .15 for the guest, .2 for the gateway, .3 for names."""
     network = ip_network(subnet(nic.position))
-    return GuestNic(mac=nic.mac, address=f"{network[15]}/{network.prefixlen}", gateway=str(network[2]))
+    return Side(GuestNic(mac=nic.mac, address=f"{network[15]}/{network.prefixlen}", gateway=str(network[2])), (str(network[3]),))
+
+
+def network_nic(plug: Plug) -> Side:
+    """With its reserved addresses: told where they are fixed, else asked for by DHCP; an IPv6 address is told in both cases."""
+    network, nic = plug.network, plug.nic
+    leads_out = network.mode is not Mode.ISOLATED
+    told = plug.is_fixed or not network.dhcp
+    guest = GuestNic(
+        mac=nic.mac,
+        address=f"{nic.address4}/{ip_network(network.cidr4).prefixlen}" if told else "",
+        gateway=network.gateway4 if leads_out else "",
+        address6=f"{nic.address6}/{ip_network(network.cidr6).prefixlen}" if nic.address6 else "",
+        mtu=0 if network.mtu == ETHERNET_MTU else network.mtu,
+    )
+    servers = network.resolvers if network.mode is Mode.UPLINK else ()  # of an uplink the bridge has no address to ask
+    return Side(guest, (servers or (network.gateway4,)) if told else (), network.domain if told else "", leads_out)

@@ -14,9 +14,11 @@ from instances.services.capacity import check_room, used_by
 from instances.services.images import check_name
 from instances.services.texts import check_hosts, check_texts
 from instances.states import Desired, Verb
-from networks import services as networks
-from networks.models import Nic, PortForward
+from networks.models import Network, PortForward
 from networks.ports import PortError, PortMap, parse_ports
+from networks.services.announce import announce
+from networks.services.forwards import set_forwards
+from networks.services.nics import NicSpec, set_nics
 from opsweb.core import access, audit, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, Invalid, NotFound
@@ -26,7 +28,7 @@ from opsweb.environment import env
 from opsweb.teams.models import Team
 from opsweb.teams.services import Usage, check_quota, lock_team
 
-PORTS = ("ports", "udp_ports")  # of a spec; rows of their own
+ROWS = ("ports", "udp_ports", "nics")  # of a spec; rows of their own
 
 
 @dataclass
@@ -45,13 +47,14 @@ class InstanceSpec:
     restart_policy: str | None = None
     autostart: bool | None = None
     reboot_on_exit: bool | None = None
+    nics: Sequence[NicSpec] | None = None  # None for a new one: one in user mode; ports lead to the first
 
     def over(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that somebody said something about: ours first, then `defaults`."""
         mine = {name: value for name, value in vars(self).items() if value is not None}
         if "env" in mine and "env" in defaults:
             mine["env"] = {**defaults["env"], **mine["env"]}  # one more variable does not take the config's away
-        return {**defaults, **mine}
+        return {name: value for name, value in {**defaults, **mine}.items() if name in vars(self)}
 
     def under(self, defaults: Mapping[str, Any]) -> "InstanceSpec":
         """The same spec with `defaults` where it says nothing."""
@@ -99,8 +102,8 @@ def create(
         check_room(host, instance)
         instance.uid_offset = _free_uid(host)
         _insert(instance)
-        nic = Nic.objects.create(instance=instance)
-        networks.set_forwards(nic, ports.maps, host=host, team_id=team.pk, actor=actor)
+        set_nics(instance, values.get("nics", (NicSpec(),)), actor=actor)
+        _set_ports(instance, ports, actor)
         audit.record(
             actor, "instance.create", kind="instance", target_id=instance.pk, label=name, team_id=team.pk, details={"image": image.name}
         )
@@ -132,9 +135,14 @@ def edit(instance: Instance, spec: InstanceSpec, *, actor: Actor, name: str | No
         instance.name = name or instance.name
         _check_growth(team, instance, before)
         changed = sorted({*values, *(["name"] if name else [])})
-        _update(instance, [field for field in changed if field not in PORTS])
+        _update(instance, [field for field in changed if field not in ROWS])
+        if "nics" in values:
+            set_nics(instance, values["nics"], actor=actor)
+        if name:
+            _tell_networks(instance)
         if ports := Ports.of(_with_both(instance, values)):
             _set_ports(instance, ports, actor)
+            enqueue("instances.apply_forwards", instance.host.queue, str(instance.pk))  # a running VM gets them at once
         audit.record(
             actor,
             "instance.edit",
@@ -146,6 +154,12 @@ def edit(instance: Instance, spec: InstanceSpec, *, actor: Actor, name: str | No
         )
         power.announce(instance)
     return instance
+
+
+def _tell_networks(instance: Instance) -> None:
+    """Its name is also the one that its networks' DNS answers to."""
+    for network in Network.objects.filter(nics__instance=instance).select_related("host").distinct():
+        announce(network)
 
 
 def _again(instance: Instance) -> Instance:
@@ -166,10 +180,12 @@ def _check_growth(team: Team, instance: Instance, before: Usage) -> None:
 
 
 def _set_ports(instance: Instance, ports: Ports, actor: Actor) -> None:
-    """A running VM gets them at once."""
-    nic = instance.nics.get(position=0)
-    networks.set_forwards(nic, ports.maps, host=instance.host, team_id=instance.team_id, actor=actor)
-    enqueue("instances.apply_forwards", instance.host.queue, str(instance.pk))
+    """They lead to the first NIC."""
+    nic = instance.nics.select_related("network").filter(position=0).first()
+    if nic is not None:
+        set_forwards(nic, ports.maps, host=instance.host, team_id=instance.team_id, actor=actor)
+    elif ports.maps:
+        raise Invalid("Without a NIC no port leads to the instance. Give it one, or take the ports away.", fields={"ports": ["no NIC"]})
 
 
 def _with_secrets(instance: Instance, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,7 +213,7 @@ def _with_both(instance: Instance, values: Mapping[str, Any]) -> Mapping[str, An
 
 def _fill(instance: Instance, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if name not in PORTS:
+        if name not in ROWS:
             setattr(instance, name, value)
     check_texts(instance)
     check_hosts(instance)
@@ -239,7 +255,7 @@ def _lock_host(host: Host) -> Host:
 
 def _free_uid(host: Host) -> int:
     used = set(Instance.objects.filter(host=host).values_list("uid_offset", flat=True))
-    for offset in range(1, env.uid_count):
+    for offset in env.vm_offsets:
         if offset not in used:
             return offset
-    raise Conflict(f"The host has no uid left: at most {env.uid_count - 1} instances.", code="no_room")
+    raise Conflict(f"The host has no uid left: at most {len(env.vm_offsets)} instances.", code="no_room")

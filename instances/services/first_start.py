@@ -8,7 +8,7 @@ from django.db import transaction
 from instances.models import Image, Instance
 from instances.services import create
 from instances.services.create import InstanceSpec
-from networks.services import free_port
+from networks.services.forwards import free_port
 from opsweb.core import audit, operations
 from opsweb.core.access import SYSTEM
 from opsweb.core.models import Host

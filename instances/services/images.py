@@ -53,7 +53,7 @@ def create(
     check_disk(SPOOLED * sum(upload.size for upload in (program, files) if upload))
     image = Image(team=team, name=name, host=Host.objects.get(name=env.host), program_upload=program, files_upload=files)
     image.recipe = dataclasses.asdict(_recipe(config, program_name or name) if program else _recipe_inside(config, program_name))
-    image.defaults = defaults_of(config) if config else {}
+    image.defaults = defaults_of(config) | bridging_of(config) if config else {}
     image.notes = notes_of(config) if config else []
     image.created_by_id = actor.user_id
     return image, _save(image, actor)
@@ -122,6 +122,12 @@ def _recipe_inside(config: OpsConfig | None, program_name: str) -> Recipe:
 def defaults_of(config: OpsConfig) -> dict[str, Any]:
     """What the config says about instances, as the keys of InstanceSpec; only what it says."""
     return {name: value for name in INSTANCE_FIELDS if (value := _plain(getattr(config, name, None)))}
+
+
+def bridging_of(config: OpsConfig) -> dict[str, Any]:
+    """What it says about bridged networking, beside the defaults: `services.bridging` makes NICs of it."""
+    said = config.bridging.as_json()
+    return {"bridging": said} if said else {}
 
 
 INSTANCE_FIELDS: Sequence[str] = ("args", "env", "ports", "udp_ports", "memory_mib", "vcpus", "nameservers", "reboot_on_exit")

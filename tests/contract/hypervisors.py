@@ -1,7 +1,10 @@
 """A hypervisor of either kind with guests to drive, for its contract suite and the host tests; and waiting that ends."""
 
+import fcntl
+import os
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -20,6 +23,8 @@ from instances.hypervisor.qemu import QemuHypervisor
 from instances.hypervisor.tiny_guest import END_WITH_3, MARKER, PANIC, POWER_OFF, tiny_guest
 
 UID = 800_901
+TAP = "owtest0"
+TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000  # linux/if_tun.h
 PATIENCE = 20.0
 
 
@@ -76,6 +81,10 @@ class Rig:
         """A machine that boots and waits."""
         raise NotImplementedError
 
+    def tap(self) -> int:
+        """A descriptor of a tap called TAP, which is gone when its last holder closes it."""
+        raise NotImplementedError
+
     def end_with_3(self, machine: Machine) -> None:
         """Start it and let its program end with code 3."""
         raise NotImplementedError
@@ -126,6 +135,9 @@ class FakeRig(Rig):
         nic = UserNic("52:54:00:00:00:01", forwards=(forward,))
         return Machine(uuid4(), "web", UID, 1, 64, Path("/kernel"), (), "", (nic,))
 
+    def tap(self) -> int:
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
     def end_with_3(self, machine: Machine) -> None:
         self.driver.start(replace(machine, cmdline="--exit-code=3"))
 
@@ -147,6 +159,11 @@ class QemuRig(Rig):
         kernel.write_bytes(tiny_guest())
         nic = UserNic("52:54:00:00:00:01", forwards=(Forward("tcp", "127.0.0.1", free_port(), 8080),))
         return Machine(uuid4(), "web", UID, 1, 64, kernel, (), "", (nic,))
+
+    def tap(self) -> int:
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", TAP.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+        return fd
 
     def end_with_3(self, machine: Machine) -> None:
         self.booted(machine)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from instances.hypervisor import locks
-from instances.hypervisor.base import DriverError, Exit, ExitReason, Forward, Observation, Power
-from tests.contract.hypervisors import QemuRig, Rig, free_port, until
+from instances.hypervisor.base import DriverError, Exit, ExitReason, Forward, Observation, Power, TapNic
+from tests.contract.hypervisors import TAP, QemuRig, Rig, free_port, until
 
 GONE = Observation(Power.ABSENT)
 
@@ -179,6 +180,21 @@ class TestHypervisor:
             rig.driver.set_forwards(machine.id, 0, wanted)
         rig.driver.set_forwards(machine.id, 0, ())
         assert rig.driver.observe(machine.id).power is Power.RUNNING
+
+    def test_a_nic_on_a_tap_beside_a_user_mode_one(self, rig: Rig):
+        fd = rig.tap()
+        machine = rig.machine()
+        machine = replace(machine, nics=(*machine.nics, TapNic("52:54:00:00:00:02", (fd,))))
+        boot = rig.booted(machine).boot
+        os.close(fd)  # it was ours until here
+        seen = rig.driver.observe(machine.id)
+        assert (seen.power, seen.boot) == (Power.RUNNING, boot)
+        rig.driver.set_forwards(machine.id, 0, (Forward("tcp", "127.0.0.1", free_port(), 80),))
+        if isinstance(rig, QemuRig):
+            assert socket.if_nametoindex(TAP)
+        rig.driver.kill(machine.id)
+        with pytest.raises(OSError):  # nobody else inherited it
+            socket.if_nametoindex(TAP)
 
     def test_erase_leaves_nothing(self, rig: Rig):
         machine = rig.machine()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,33 @@ def test_an_address_by_dhcp(boot: Boot) -> None:
         guest.end()
         assert "inet addr:10.0.2.15" in guest.console()
         assert "10.0.2.2" in guest.console()
+
+
+def test_inv_08_an_address_of_both_families_at_once(boot: Boot) -> None:
+    """A static IPv6 address is there when the program starts, with no second of detecting duplicates; the MTU, too."""
+    script = "ip -6 addr show dev eth0 | grep global; ifconfig eth0 | grep -o MTU:1400; cat /proc/sys/net/ipv6/conf/eth0/accept_ra"
+    with boot(script_image(script), nics=(GuestNic(MAC, address6="fd00:33::7/64", mtu=1400),)) as guest:
+        guest.end()
+        assert "fd00:33::7/64" in guest.console()
+        assert "tentative" not in guest.console()
+        assert guest.console().endswith("MTU:1400\n1\n")
+
+
+@pytest.mark.parametrize("second", ["10.0.3.15/24", ""], ids=["fixed", "dhcp"])
+def test_of_several_nics_the_first_with_a_gateway_leads_out(boot: Boot, second: str) -> None:
+    """However they get their addresses; and the servers of that one are asked."""
+    mac = "52:54:00:00:00:02"
+    more = ("-netdev", "user,id=net1,net=10.0.3.0/24", "-device", f"virtio-net-pci,netdev=net1,mac={mac},romfile=")
+    other = GuestNic(mac, second, "10.0.3.2" if second else "")
+    script = "ip route get 192.0.2.1; cat /etc/resolv.conf; ifconfig | grep -c 'inet addr:10.0'"
+    with boot(script_image(script), *more, nics=(GuestNic(MAC, "", ""), other), nameservers=()) as guest:
+        guest.end()
+        assert "via 10.0.2.2" in guest.console()
+        assert guest.console().endswith("nameserver 10.0.2.3\n2\n")
+    with boot(script_image(script), *more, nics=(replace(NIC, gateway=""), other), nameservers=("192.0.2.53",), search="lab") as guest:
+        guest.end()
+        assert "via 10.0.3.2" in guest.console()
+        assert guest.console().endswith("search lab\nnameserver 192.0.2.53\n2\n")
 
 
 def test_a_program_that_is_not_there_says_so_on_the_console(boot: Boot) -> None:

@@ -1,6 +1,7 @@
 """Interrupts the reconciler at sampled calls of ours, then lets it go on; prints what came of each as JSON.
 
-Run by test_interrupted.py: `interrupted.py <kill|fail> <start|delete> <samples>`. Django is set up once; each try is a forked child.
+Run by test_interrupted.py: `interrupted.py <kill|fail> <start|delete> <samples> [bridged]`. Django is set up once; each try is a forked
+child. Bridged: its NIC is on a network, whose port the host forwards to.
 """
 
 import json
@@ -26,6 +27,12 @@ from instances.services import create, power  # noqa: E402
 from instances.services.create import InstanceSpec  # noqa: E402
 from instances.services.first_start import ensure  # noqa: E402
 from instances.states import Verb  # noqa: E402
+from networks.models import Network  # noqa: E402
+from networks.reconcile.converge import converge as converge_network  # noqa: E402
+from networks.reconcile.drivers import fabric  # noqa: E402
+from networks.services import networks  # noqa: E402
+from networks.services.networks import NetworkSpec  # noqa: E402
+from networks.services.nics import NicSpec  # noqa: E402
 from opsweb.core.access import SYSTEM  # noqa: E402
 from opsweb.core.models import Host, Operation  # noqa: E402
 from opsweb.environment import env  # noqa: E402
@@ -33,6 +40,7 @@ from opsweb.teams.models import Team  # noqa: E402
 
 OURS = ("instances.", "networks.", "opsweb.core.")
 HOW, WHEN, SAMPLES = sys.argv[1], sys.argv[2], int(sys.argv[3])
+BRIDGED = sys.argv[4:] == ["bridged"]
 
 
 def in_child(act: Callable[[], Any]) -> int:
@@ -85,12 +93,16 @@ def prepare() -> tuple[Team, Image]:
     converge_image(image.pk)
     image.refresh_from_db()
     assert image.digest, image.error
+    if BRIDGED:
+        network, _ = networks.create(team, NetworkSpec(cidr6="auto"), actor=SYSTEM)
+        converge_network(network.pk)
     return team, image
 
 
 def fresh(team: Team, image: Image, name: str) -> Instance:
     """An instance that is to run, and about which nobody has done anything."""
-    instance, _ = create.create(team, name, image, InstanceSpec(memory_mib=128, ports=["18499:8080"]), actor=SYSTEM)
+    nics = [NicSpec(network=network) for network in Network.objects.all()] or None
+    instance, _ = create.create(team, name, image, InstanceSpec(memory_mib=128, ports=["18499:8080"], nics=nics), actor=SYSTEM)
     return instance
 
 
@@ -122,7 +134,7 @@ def one_try(team: Team, image: Image, number: int) -> dict[str, Any]:
     after = in_child(lambda: converge(instance.pk))
     instance.refresh_from_db()
     result = {"at": number, "went_on": after == 0, "observed": instance.observed, "message": instance.message}
-    result["processes"] = processes_of(instance)
+    result |= {"processes": processes_of(instance), "taps": len(fabric().taps())}
     power.request(Verb.DELETE, instance, actor=SYSTEM)
     if WHEN == "delete":
         in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
@@ -131,7 +143,7 @@ def one_try(team: Team, image: Image, number: int) -> dict[str, Any]:
         "rows": Instance.objects.filter(pk=instance.pk).count(),
         "active": Operation.objects.filter(target_id=instance.pk, status__in=Operation.ACTIVE).count(),
         "processes_after": processes_of(instance),
-        "left_over": left_over(instance),
+        "left_over": [*left_over(instance), *fabric().taps()],
     }
     return result
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances.hypervisor.argv import Descriptors, command_line, hostfwd, memory_budget_mib, quoted
-from instances.hypervisor.base import Forward, Machine, UserNic
+from instances.hypervisor.base import Forward, Machine, TapNic, UserNic, VmnetNic
 
 GOLDEN = Path(__file__).parent / "golden"
 FDS = Descriptors(control=3, watch=4, status_log=5, kernel=6, initrd=7)
@@ -32,6 +32,9 @@ MACHINES = {
     "web": WEB,
     "two_nics": replace(WEB, vcpus=2, nics=(*WEB.nics, UserNic("52:54:00:00:00:02", "10.0.3.0/24"))),
     "kvm_paused": replace(PLAIN, accelerator="kvm", paused=True),
+    "tap": replace(PLAIN, nics=(TapNic("52:54:00:00:00:01", (8,)), replace(WEB.nics[0], mac="52:54:00:00:00:02"))),
+    "vhost": replace(PLAIN, vcpus=2, nics=(UserNic("52:54:00:00:00:02"), TapNic("52:54:00:00:00:01", (8, 9)))),
+    "vmnet": replace(PLAIN, nics=(VmnetNic("52:54:00:00:00:01", "en0"),)),
     "aarch64": replace(WEB, arch="aarch64"),
 }
 ANY_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -39,7 +42,8 @@ ANY_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["C
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_command_line_is_golden(name):
-    text = "\n".join(command_line(MACHINES[name], FDS)) + "\n"
+    fds = replace(FDS, vhost={1: (10, 11)}) if name == "vhost" else FDS
+    text = "\n".join(command_line(MACHINES[name], fds)) + "\n"
     path = GOLDEN / f"{name}.argv"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text)
@@ -50,6 +54,12 @@ def test_without_initrd_there_is_no_such_option():
     argv = command_line(replace(PLAIN, initrd=()), replace(FDS, initrd=None))
     assert "-initrd" not in argv
     assert len(argv) == len(command_line(PLAIN, FDS)) - 2
+
+
+@pytest.mark.parametrize(("fds", "vhost"), [((), ()), ((8,), (9, 10)), ((8, 9), (10,))])
+def test_a_tap_without_a_descriptor_for_each_queue_is_refused(fds, vhost):
+    with pytest.raises(ValueError, match="queues"):
+        command_line(replace(PLAIN, nics=(TapNic("52:54:00:00:00:01", fds),)), replace(FDS, vhost={0: vhost}))
 
 
 def test_inv_10_sandbox_is_whole():

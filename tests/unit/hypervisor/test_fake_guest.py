@@ -99,3 +99,9 @@ def test_a_reset_boots_again():
     again, text = advance(fake_guest.rebooted(advance(guest(), NOW + 1)[0], NOW + 5), NOW + 5.25)
     assert again.milestones == {"program": pytest.approx(NOW + 5.2)}
     assert b"Linux version" in text
+
+
+def test_it_listens_on_what_its_init_is_told_to_watch():
+    late, text = advance(guest("", b"hostname='web'\nports='tcp:1F90:8080 udp:0035:53'\nset -- 'x'\n"), NOW + 0.5)
+    assert {"port:tcp:8080", "port:udp:53"} <= late.milestones.keys()
+    assert b"Listening on udp port 53." in text

@@ -60,6 +60,17 @@ def test_a_missing_part_leaves_no_descriptor(tmp_path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_each_queue_has_a_descriptor_of_vhost_where_there_is_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(launch, "DEVICE_VHOST_NET", tmp_path / "vhost-net")
+    assert list(launch.vhost_nets(2)) == []
+    (tmp_path / "vhost-net").touch()
+    fds = list(launch.vhost_nets(2))
+    assert len({*fds}) == 2
+    assert not any(map(os.get_inheritable, fds))
+    for fd in fds:
+        os.close(fd)
+
+
 def test_a_vm_is_never_in_roots_group(monkeypatch, tmp_path):
     monkeypatch.setattr(launch, "DEVICE_KVM", tmp_path / "kvm")
     assert launch.groups("kvm") == []

@@ -18,7 +18,13 @@ CONFIG = GuestConfig(
     args=("-v", "it's", ""),
     env=(("GREETING", "hello world"), ("PATH", "/app")),
     hosts=(("10.0.2.2", "bob"), ("fd00::2", "eve")),
-    nics=(GuestNic("52:54:00:AB:CD:EF"), GuestNic("52:54:00:00:00:02", "", "")),
+    nics=(
+        GuestNic("52:54:00:AB:CD:EF"),
+        GuestNic("52:54:00:00:00:02", "", "", "fd00:33::7/64", 1400),
+        GuestNic("52:54:00:00:00:03", "192.168.33.9/24", "", "fd00:34::9/64"),
+        GuestNic("52:54:00:00:00:04", "", "", mtu=9000),
+    ),
+    search="br0.internal",
     watch_ports=(("tcp", 8080), ("udp", 53)),
     reboot_on_exit=True,
     working_directory="/app",
@@ -29,7 +35,9 @@ directory='/app'
 reboot=reboot
 ports='tcp:1F90:8080 udp:0035:53'
 nic '52:54:00:ab:cd:ef' '10.0.2.15' '255.255.255.0' '10.0.2.2'
-nic '52:54:00:00:00:02' '' '' ''
+nic '52:54:00:00:00:02' '' '' '' 'fd00:0033:0000:0000:0000:0000:0000:0007/64' '1400'
+nic '52:54:00:00:00:03' '192.168.33.9' '255.255.255.0' '' 'fd00:0034:0000:0000:0000:0000:0000:0009/64' ''
+nic '52:54:00:00:00:04' '' '' '' '' '9000'
 set -- 'PATH=/app' 'HOME=/' 'USER=root' 'PWD=/app' 'TERM=xterm-256color' 'GREETING=hello world' '/.opsweb/busybox' 'time' '-f' '' '-o' '/.opsweb/ended' '/.opsweb/busybox' 'setsid' '-c' '/app/g' '-v' 'it'\''s' ''
 """  # noqa: E501
 
@@ -43,9 +51,14 @@ def test_the_archive_holds_script_names_and_servers():
     assert members == {
         ".opsweb/instance": SCRIPT,
         ".opsweb/hosts": b"127.0.0.1 localhost web1\n::1 localhost ip6-localhost ip6-loopback\n10.0.2.2 bob\nfd00::2 eve\n",
-        "etc/resolv.conf": b"nameserver 10.0.2.3\n",
+        "etc/resolv.conf": b"search br0.internal\nnameserver 10.0.2.3\n",
+        ".opsweb/resolv.conf": b"search br0.internal\nnameserver 10.0.2.3\n",
     }
-    assert "etc/resolv.conf" not in {entry.path for entry in cpio.read(instance_archive(replace(CONFIG, nameservers=())))}
+
+
+def test_without_servers_the_names_are_left_to_dhcp():
+    paths = {entry.path for entry in cpio.read(instance_archive(replace(CONFIG, nameservers=())))}
+    assert not {"etc/resolv.conf", ".opsweb/resolv.conf"} & paths
 
 
 def test_the_environment_has_defaults_and_the_instance_wins():
@@ -72,6 +85,10 @@ def test_the_environment_has_defaults_and_the_instance_wins():
         {"nics": (GuestNic("52:54:00:00:00:01; reboot"),)},
         {"nics": (GuestNic("52:54:00:00:00:01", "10.0.2.15/24; reboot"),)},
         {"nics": (GuestNic("52:54:00:00:00:01", "10.0.2.15/24", "x"),)},
+        {"nics": (GuestNic("52:54:00:00:00:01", address6="fd00::7/64; reboot"),)},
+        {"nics": (GuestNic("52:54:00:00:00:01", address6="fd00::7%eth0/64"),)},
+        {"nics": (GuestNic("52:54:00:00:00:01", mtu=70_000),)},
+        {"search": "br0.internal\nnameserver 10.0.2.9"},
         {"watch_ports": (("tcp; reboot", 80),)},
         {"watch_ports": (("tcp", 0),)},
         {"program": "g"},

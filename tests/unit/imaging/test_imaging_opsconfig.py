@@ -200,16 +200,8 @@ def test_every_known_field_is_honoured_kept_or_noted():
         for name, note in opsfields.FIELDS[section].items():
             assert note == opsfields.USED or note.endswith("."), name
             if note:
-                value = [{"IPAddress": "10.0.0.2"}] if name == "Nics" else "something"
-                config = {name: value} if not section else {section: {name: value}}
+                config = {name: "something"} if not section else {section: {name: "something"}}
                 assert [entry.field.rpartition(".")[2] for entry in read(config).notes] == [name]
-
-
-def test_bridge_and_address_fields_are_kept_for_later():
-    network = {"Bridged": True, "TapName": "tap1", "Nics": [{"IPAddress": "10.0.0.2"}]}
-    found = read({"RunConfig": network})
-    assert dict(found.network) == network
-    assert len(found.notes) == 3
 
 
 def test_recipes():

@@ -11,7 +11,8 @@ from instances.services import create
 from instances.services.create import InstanceSpec
 from networks.fabric.base import Endpoint
 from networks.fabric.fake import FakeFabric
-from networks.reconcile import GuestUser, fabric, guard_for
+from networks.reconcile.drivers import fabric
+from networks.reconcile.guard import GuestUser, guard_for
 from opsweb.core.access import Actor
 from opsweb.core.models import Host
 from opsweb.environment import env

@@ -14,7 +14,7 @@ from instances.reconcile.images import converge_image
 from instances.reconcile.machine import image_path
 from instances.reconcile.sweep import sweep
 from instances.states import Desired, Observed
-from networks.reconcile import fabric
+from networks.reconcile.drivers import fabric
 from opsweb.core.models import Host, Operation
 from opsweb.environment import env
 from tests.conftest import SentTasks
@@ -72,6 +72,7 @@ def test_an_image_with_a_forged_digest_is_neither_run_nor_erases_a_file(wanted: 
         ("uid_offset", 0),
         ("uid_offset", -env.uid_base),
         ("uid_offset", env.uid_count),
+        ("uid_offset", env.network_offsets[0]),
         ("vcpus", "1,maxcpus=255"),
         ("vcpus", 100_000),
         ("memory_mib", "128M,slots=4"),
