@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
-from django.urls import reverse
 from pydantic import BaseModel
 
 from instances import shown
@@ -15,48 +13,7 @@ from instances.models import Image, Instance, Upload
 from instances.services.uploads import CHUNK_SIZE
 from opsweb.core.access import Actor
 from opsweb.core.models import Operation
-
-T = TypeVar("T")
-
-
-class Page(BaseModel, Generic[T]):
-    """A part of a list, and how long the whole is."""
-
-    items: list[T]
-    count: int
-
-
-class Note(BaseModel):
-    """What happens to a field of a config that the panel does not act on."""
-
-    field: str
-    note: str
-
-
-class StepOut(BaseModel):
-    """A finished step; `started` in seconds since the epoch."""
-
-    name: str
-    started: float
-    ms: float
-
-
-class OperationOut(BaseModel):
-    """One piece of work."""
-
-    id: UUID
-    kind: str
-    target_id: UUID
-    target_label: str
-    verb: str
-    status: str
-    steps: list[StepOut]
-    progress: str
-    requested_by: str
-    error_code: str
-    error_message: str
-    created_at: datetime
-    finished_at: datetime | None
+from opsweb.teams.api.answers import Note, OperationAccepted, OperationOut, name_of, operation_out
 
 
 class UploadOut(BaseModel):
@@ -107,6 +64,19 @@ class PortOut(BaseModel):
     url: str
 
 
+class NicOut(BaseModel):
+    """A network adapter; `network` is empty in user mode. What it counts: [packets, bytes] "in" (to the guest), "out" and "dropped"."""
+
+    name: str
+    network: str
+    mac: str
+    address4: str
+    address6: str
+    fixed: bool
+    rate_kbit: int
+    counts: dict[str, list[int]]
+
+
 class BootBar(BaseModel):
     """One bar of the last start's waterfall, from the moment it was asked for."""
 
@@ -146,6 +116,7 @@ class InstanceOut(BaseModel):
     label: str
     tone: str
     addresses: list[str]
+    nics: list[NicOut]
     ports: list[PortOut]
     boot: list[BootBar]
     exit: ExitOut | None
@@ -168,12 +139,6 @@ class WaitedInstanceOut(InstanceOut):
     waited_for: bool | None = None
 
 
-class OperationAccepted(BaseModel):
-    """It will be done; ask its Location."""
-
-    operation: OperationOut
-
-
 class ImageAccepted(OperationAccepted):
     """An image is being built."""
 
@@ -189,17 +154,6 @@ class InstanceAccepted(BaseModel):
     notes: list[Note]
 
 
-def point_to(response: HttpResponse, operation: Operation | None) -> None:
-    """`Location` of a 202."""
-    if operation is not None:
-        response["Location"] = reverse("api:get_operation", args=[operation.pk])
-
-
-def operation_out(operation: Operation) -> OperationOut:
-    """A row as an answer."""
-    return OperationOut.model_validate(operation, from_attributes=True)
-
-
 def upload_out(upload: Upload) -> UploadOut:
     """A row as an answer."""
     return UploadOut(id=upload.pk, filename=upload.filename, size=upload.size, received=upload.received)
@@ -212,12 +166,12 @@ def image_out(image: Image, in_use_by: int) -> ImageOut:
     """A row with `team` and `created_by` as an answer."""
     same: dict[str, Any] = {name: getattr(image, name) for name in SAME_OF_IMAGE}
     program = image.facts.get("program") or image.recipe.get("program") or ""
-    return ImageOut(**same, team=image.team.name, program=program, created_by=_name(image.created_by), in_use_by=in_use_by)
+    return ImageOut(**same, team=image.team.name, program=program, created_by=name_of(image.created_by), in_use_by=in_use_by)
 
 
 def with_relations(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """All that `instances_out` reads, in a constant number of queries."""
-    return rows.select_related("image", "host", "team", "created_by").prefetch_related("nics__forwards")
+    return rows.select_related("image", "host", "team", "created_by").prefetch_related("nics__forwards", "nics__network")
 
 
 def instance_out(instance: Instance, actor: Actor) -> InstanceOut:
@@ -253,13 +207,10 @@ def _instance_out(instance: Instance, actor: Actor, operation: Operation | None,
         label=badge.label,
         tone=badge.tone,
         addresses=shown.addresses(instance),
+        nics=[NicOut(**nic) for nic in shown.nics(instance)],
         ports=[PortOut(**forward) for forward in shown.forwards(instance)],
         boot=[BootBar(**bar) for bar in shown.boot_times(instance, start)],
         verbs=[button.verb for button in shown.verb_buttons(instance, actor) if not button.why_not],
-        created_by=_name(instance.created_by),
+        created_by=name_of(instance.created_by),
         operation=operation_out(operation) if operation else None,
     )
-
-
-def _name(user: Any) -> str:
-    return user.get_username() if user else ""

@@ -13,10 +13,10 @@ from ninja import NinjaAPI, Router
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from instances.api.auth import BearerToken, SessionCookie
 from instances.api.errors import ANSWERS, Refused, method_not_allowed, refused, unexpected
 from opsweb.core.errors import NotFound, Refusal, Unauthenticated
 from opsweb.teams.actors import actor_of, bearer
+from opsweb.teams.api.auth import BearerToken, SessionCookie
 
 View = Callable[..., HttpResponse]
 

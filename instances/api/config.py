@@ -7,11 +7,11 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
 
-from instances.api.answers import Note
 from instances.api.schemas import ConfigIn
 from instances.imaging.opsconfig import OpsConfig
 from instances.services.create import InstanceSpec, Ports
 from instances.services.images import check_name, defaults_of, notes_of, read_config
+from opsweb.teams.api.answers import Note
 
 router = Router()
 
@@ -31,8 +31,8 @@ def check_config(request: HttpRequest, payload: ConfigIn) -> Checked:
         check_name(name)
     said_beside = InstanceSpec(ports=payload.ports, udp_ports=payload.udp_ports)
     Ports.of(said_beside.over(defaults_of(config)))
-    said = {name: value for name, value in vars(config).items() if value and name != "notes"}
-    return Checked(config=said, notes=[Note(**note) for note in notes_of(config)])
+    said = vars(config) | {"bridging": config.bridging.as_json(), "notes": ()}
+    return Checked(config={name: value for name, value in said.items() if value}, notes=[Note(**note) for note in notes_of(config)])
 
 
 def config_of(given: dict[str, Any] | str | None) -> OpsConfig | None:

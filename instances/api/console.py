@@ -7,12 +7,12 @@ from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from instances.api.auth import caller
 from instances.console import RANGE_BYTES, Chunk, Window, ask
 from instances.models import Instance
 from instances.redis_client import redis
 from opsweb.core import access
 from opsweb.core.errors import Unavailable
+from opsweb.teams.api.auth import caller
 
 router = Router()
 

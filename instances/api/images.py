@@ -7,14 +7,16 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
 
-from instances.api.answers import ImageAccepted, ImageOut, Note, OperationAccepted, Page, image_out, operation_out, point_to
-from instances.api.auth import caller
+from instances.api.answers import ImageAccepted, ImageOut, image_out
 from instances.api.config import config_of
-from instances.api.lookup import team_named, upload_of
+from instances.api.lookup import upload_of
 from instances.api.schemas import ImageIn, ImageQuery
 from instances.models import Image
 from instances.services import images
 from opsweb.core import access
+from opsweb.teams.api.answers import Note, OperationAccepted, Page, operation_out, point_to
+from opsweb.teams.api.auth import caller
+from opsweb.teams.api.lookup import team_named
 
 router = Router()
 

@@ -1,35 +1,30 @@
 """instances/: read, make, change, act on, wait for."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
 
-from instances.api.answers import (
-    InstanceAccepted,
-    InstanceOut,
-    Note,
-    OperationAccepted,
-    Page,
-    WaitedInstanceOut,
-    instance_out,
-    instances_out,
-    operation_out,
-    point_to,
-    with_relations,
-)
-from instances.api.auth import caller
+from instances.api.answers import InstanceAccepted, InstanceOut, WaitedInstanceOut, instance_out, instances_out, with_relations
 from instances.api.config import config_of
-from instances.api.lookup import image_called, team_named
+from instances.api.lookup import image_called
 from instances.api.schemas import ActionIn, InstanceIn, InstancePatch, InstanceQuery
-from instances.api.waiting import LONGEST, hold
 from instances.api.waits import is_so
+from instances.imaging.opsconfig import OpsConfig
+from instances.imaging.opsnetwork import Bridging
 from instances.models import Instance
-from instances.services import create, images, power
+from instances.services import bridging, create, images, power
 from instances.services.naming import free_name
 from instances.states import Verb
+from networks.api.lookup import usable_network
 from opsweb.core import access
+from opsweb.core.errors import Invalid
+from opsweb.teams.api.answers import Note, OperationAccepted, Page, operation_out, point_to
+from opsweb.teams.api.auth import caller
+from opsweb.teams.api.lookup import team_named
+from opsweb.teams.api.waiting import LONGEST, hold
 
 router = Router()
 
@@ -54,15 +49,29 @@ def create_instance(request: HttpRequest, response: HttpResponse, payload: Insta
     team = team_named(actor, payload.team)
     image = image_called(actor, team, payload.image)
     config = config_of(payload.config)
-    spec = payload.spec()
+    spec = payload.spec(partial(usable_network, team))
     if config is not None:
         spec = spec.under(images.defaults_of(config))
     name = payload.name or getattr(config, "instance_name", "") or free_name(Instance, team, image.name)
-    instance, operation = create.create(team, name, image, spec, actor=actor, start=payload.start)
+    instance, operation, told = bridging.create(
+        team, name, image, spec, actor=actor, start=payload.start, wish=_wish(payload, config), may_create=_may_create(payload)
+    )
     point_to(response, operation)
-    notes = [Note(**note) for note in images.notes_of(config)] if config else []
+    notes = [Note(**note) for note in [*(images.notes_of(config) if config else []), *told]]
     out = instance_out(_fetch(request, instance.pk), actor)
     return Status(202, InstanceAccepted(instance=out, operation=operation_out(operation) if operation else None, notes=notes))
+
+
+def _wish(payload: InstanceIn, config: OpsConfig | None) -> Bridging:
+    """OPS's words, the body's before the config's. Raises: Invalid beside `nics`."""
+    if payload.bridging and payload.nics is not None:
+        raise Invalid("Say either nics or bridging.", fields={"bridging": ["not beside nics"]})
+    said = payload.bridging.wish() if payload.bridging else Bridging()
+    return said.over(config.bridging) if config else said
+
+
+def _may_create(payload: InstanceIn) -> bool:
+    return payload.bridging is None or payload.bridging.create_network
 
 
 @router.get("{uuid:instance_id}/", response=WaitedInstanceOut, url_name="get_instance")
@@ -89,7 +98,8 @@ def get_instance(
 def edit_instance(request: HttpRequest, instance_id: UUID, payload: InstancePatch) -> InstanceOut:
     """Change what is asked for."""
     actor = caller(request)
-    create.edit(_fetch(request, instance_id), payload.spec(), actor=actor, name=payload.name)
+    instance = _fetch(request, instance_id)
+    create.edit(instance, payload.spec(partial(usable_network, instance.team)), actor=actor, name=payload.name)
     return instance_out(_fetch(request, instance_id), actor)
 
 

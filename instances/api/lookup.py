@@ -1,27 +1,12 @@
-"""Finds what a request names, only among what the caller may see: a team, an image by id or name, an upload. Called by the routes."""
+"""Finds what a request names, only among what the caller may see: an image by id or name, an upload. Called by the routes."""
 
 from uuid import UUID
 
 from instances.models import Image, Upload
 from opsweb.core import access
 from opsweb.core.access import Actor
-from opsweb.core.errors import Forbidden, NotFound
-from opsweb.teams.chosen import choose, teams_of
+from opsweb.core.errors import NotFound
 from opsweb.teams.models import Team
-
-
-def team_named(actor: Actor, name: str) -> Team:
-    """The team called `name`, the caller's default one for "". Raises: NotFound; Forbidden to somebody without any team."""
-    teams = teams_of(actor)
-    if name:
-        found = next((team for team in teams if team.name == name), None)
-        if found is None:
-            raise NotFound
-        return found
-    default = choose(teams, "", actor)
-    if default is None:
-        raise Forbidden("You are a member of no team. An admin can add you to one.")
-    return default
 
 
 def image_called(actor: Actor, team: Team, reference: str) -> Image:

@@ -6,12 +6,12 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from instances.api.answers import OperationOut, Page, operation_out
-from instances.api.auth import caller
 from instances.api.schemas import OperationQuery
-from instances.api.waiting import LONGEST, hold
 from opsweb.core import access
 from opsweb.core.models import Operation
+from opsweb.teams.api.answers import OperationOut, Page, operation_out
+from opsweb.teams.api.auth import caller
+from opsweb.teams.api.waiting import LONGEST, hold
 
 router = Router()
 

@@ -1,41 +1,22 @@
 """What goes into the API: bodies and queries, closed (an unknown key is refused) and bounded. What comes out is in `answers`."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from instances.imaging import opsnetwork
+from instances.imaging.opsnetwork import Bridging, NicWish
 from instances.services.create import InstanceSpec
 from instances.services.uploads import MAX_SIZE
 from instances.states import Verb
+from networks.api.schemas import MAX_NICS, NicIn
+from networks.models import Network
+from opsweb.teams.api.schemas import Closed, Label, PageQuery, Text, without_nul
 
 MAX_CONFIG = 1024**2  # characters of a config.json
-MAX_OFFSET = 1_000_000_000
-
-
-def _without_nul(text: str) -> str:
-    """A NUL ends a C string, and no text column of PostgreSQL takes it."""
-    if "\0" in text:
-        raise ValueError("A NUL character can't be used here.")
-    return text
-
-
-Text = Annotated[str, StringConstraints(max_length=65_536), AfterValidator(_without_nul)]
-Label = Annotated[str, StringConstraints(max_length=200), AfterValidator(_without_nul)]
-Config = Annotated[str, StringConstraints(max_length=MAX_CONFIG), AfterValidator(_without_nul)]
-
-
-class Closed(BaseModel):
-    """A misspelt key is an error, not a silent default."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class PageQuery(Closed):
-    """Which part of a list."""
-
-    limit: int = Field(50, ge=1, le=500)
-    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+Config = Annotated[str, StringConstraints(max_length=MAX_CONFIG), AfterValidator(without_nul)]
 
 
 class ImageQuery(PageQuery):
@@ -77,6 +58,36 @@ class ImageIn(Closed):
     config: dict[str, Any] | Config | None = Field(None, description="OPS's config.json, as an object or as text.")
 
 
+def _checked(check: Callable[[str], str]) -> AfterValidator:
+    """Empty says nothing."""
+    return AfterValidator(lambda text: check(text) if text else "")
+
+
+class NicWishIn(Closed):
+    """One of OPS's RunConfig.Nics."""
+
+    ip_address: Annotated[Label, _checked(opsnetwork.ipv4_address)] = ""
+    ipv6_address: Annotated[Label, _checked(opsnetwork.ipv6_address)] = ""
+    net_mask: Annotated[Label, _checked(opsnetwork.net_mask)] = ""
+    gateway: Annotated[Label, _checked(opsnetwork.ipv4_address)] = ""
+    bridge_name: Annotated[Label, _checked(opsnetwork.network_name)] = ""
+
+
+class BridgingIn(NicWishIn):
+    """OPS's words for bridged networking; they come before those of the config. Names are of the team's own network and NIC."""
+
+    bridged: bool | None = None
+    tap_name: Annotated[Label, _checked(opsnetwork.nic_name)] = ""
+    bridge_ip_address: Annotated[Label, _checked(opsnetwork.ipv4_address)] = ""
+    nics: list[NicWishIn] = Field([], max_length=opsnetwork.MAX_NICS)
+    create_network: bool = Field(True, description="false: explain instead of making a network that is missing.")
+
+    def wish(self) -> Bridging:
+        """As the services take it."""
+        words = {name: getattr(self, name) for name in opsnetwork.OPS_NAMES if name != "nics"}
+        return Bridging(**words, nics=tuple(NicWish(**vars(nic)) for nic in self.nics))
+
+
 class SpecIn(Closed):
     """What an instance can be given; left out or null: as the image's config, or the panel's default, has it."""
 
@@ -92,10 +103,14 @@ class SpecIn(Closed):
     restart_policy: Literal["never", "on-failure", "always"] | None = None
     autostart: bool | None = None
     reboot_on_exit: bool | None = None
+    nics: list[NicIn] | None = Field(None, max_length=MAX_NICS, description="Ports lead to the first. Left out: one in user mode.")
 
-    def spec(self) -> InstanceSpec:
-        """As the services take it."""
-        return InstanceSpec(**{name: getattr(self, name) for name in SpecIn.model_fields})
+    def spec(self, network_named: Callable[[str], Network]) -> InstanceSpec:
+        """As the services take it. Raises: NotFound for a network that may not be used."""
+        values = {name: getattr(self, name) for name in SpecIn.model_fields}
+        if self.nics is not None:
+            values["nics"] = [nic.spec(network_named(nic.network) if nic.network else None) for nic in self.nics]
+        return InstanceSpec(**values)
 
 
 class InstanceIn(SpecIn):
@@ -106,6 +121,7 @@ class InstanceIn(SpecIn):
     image: Label = Field(description="An image's id, or its name in the team.")
     start: bool = True
     config: dict[str, Any] | Config | None = Field(None, description="OPS's config.json; what is said beside it comes first.")
+    bridging: BridgingIn | None = Field(None, description="OPS's flags; not beside `nics`.")
 
 
 class InstancePatch(SpecIn):

@@ -7,13 +7,13 @@ from django.http import HttpRequest
 from ninja import Header, Router, Status
 
 from instances.api.answers import UploadOut, upload_out
-from instances.api.auth import caller
-from instances.api.lookup import team_named
 from instances.api.schemas import UploadIn
 from instances.models import Upload
 from instances.services import uploads
 from opsweb.core import access
 from opsweb.core.errors import TooLarge
+from opsweb.teams.api.auth import caller
+from opsweb.teams.api.lookup import team_named
 
 router = Router()
 

@@ -10,11 +10,25 @@ ApiOf = Callable[..., Any]
 
 
 def test_a_good_one_is_read_back_with_notes(api: ApiOf, vic: User) -> None:
-    answer = api(vic).post("config/check", {"text": '{"args": ["-v"], "RunConfig": {"Memory": "1g", "TapName": "tap7"}}'})
+    answer = api(vic).post("config/check", {"text": '{"args": ["-v"], "RunConfig": {"Memory": "1g", "Vga": true}}'})
     assert answer.status_code == 200
     assert answer.json()["config"]["args"] == ["-v"]
     assert answer.json()["config"]["memory_mib"] == 1024
-    assert [note["field"] for note in answer.json()["notes"]] == ["RunConfig.TapName"]
+    assert [note["field"] for note in answer.json()["notes"]] == ["RunConfig.Vga"]
+
+
+def test_bridged_networking_is_read_as_ops_writes_it(api: ApiOf, vic: User) -> None:
+    text = '{"RunConfig": {"Bridged": true, "TapName": "tap1", "BridgeName": "br1", "Nics": [{"IPAddress": "10.0.0.9"}]}}'
+    answer = api(vic).post("config/check", {"text": text}).json()
+    nic = {"ip_address": "10.0.0.9", "ipv6_address": "", "net_mask": "", "gateway": "", "bridge_name": ""}
+    assert answer["config"] == {"bridging": {"bridged": True, "tap_name": "tap1", "bridge_name": "br1", "nics": [nic]}}
+    assert answer["notes"] == []
+
+
+def test_the_documents_own_sample_is_answered_with_the_mend(api: ApiOf, vic: User) -> None:
+    text = '{\n    "RunConfig": {\n        "Bridged": true,\n        "TapName": tap1,\n        "BridgeName": br1\n    }\n}\n'
+    fields = api(vic).post("config/check", {"text": text}).json()["fields"]
+    assert fields == {"line": [4], "column": [20], "mend": ['Put quotes around it: "tap1"']}
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,13 @@ class TestRead:
 
 class TestCreate:
     def test_it_is_built_of_uploads(self, api: ApiOf, olga: User, host: Host, upload: Upload, sent: SentTasks) -> None:
-        body = {"name": "g", "program": str(upload.pk), "program_name": "g", "config": {"Args": ["-v"], "RunConfig": {"BridgeName": "br0"}}}
+        body = {"name": "g", "program": str(upload.pk), "program_name": "g", "config": {"Args": ["-v"], "RunConfig": {"Vga": True}}}
         answer = api(olga).post("images/", body)
         assert answer.status_code == 202, answer.content
         made, image = answer.json(), Image.objects.get()
         assert answer["Location"] == f"/api/v1/operations/{made['operation']['id']}/"
         assert (made["image"]["state"], made["image"]["program"]) == ("building", "/g")
-        assert [note["field"] for note in made["notes"]] == ["RunConfig.BridgeName"]
+        assert [note["field"] for note in made["notes"]] == ["RunConfig.Vga"]
         assert image.defaults == {"args": ["-v"]}
         assert sent == [("instances.build_image", (str(image.pk),))]
         assert AuditEntry.objects.get().verb == "image.create"

@@ -22,8 +22,16 @@ def test_a_member_sees_role_quota_and_use(api: ApiOf, olga: User, running: Insta
         {
             "name": "payments",
             "role": "operator",
-            "quota": {"instances": 20, "vcpus": 32, "memory_mib": 16_384},
-            "used": {"instances": 1, "vcpus": 1, "memory_mib": 256},
+            "quota": {
+                "instances": 20,
+                "vcpus": 32,
+                "memory_mib": 16_384,
+                "networks": 5,
+                "addresses": 64,
+                "forwards": 100,
+                "rules": 200,
+            },
+            "used": {"instances": 1, "vcpus": 1, "memory_mib": 256, "networks": 0, "addresses": 0, "forwards": 1, "rules": 0},
         }
     ]
 
@@ -51,10 +59,10 @@ def test_it_costs_the_same_for_3_and_30_teams(api: ApiOf, olga: User, django_ass
 
     client = api(olga)
     join(2)
-    with django_assert_num_queries(5):  # session, user, roles, teams, use
+    with django_assert_num_queries(9):  # session, user, roles, teams, five of use
         client.get("me/")
     join(27)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(9):
         client.get("me/")
 
 

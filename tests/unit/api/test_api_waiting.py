@@ -8,10 +8,10 @@ import pytest
 from channels.layers import get_channel_layer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from instances.api import waiting
 from opsweb.core import events
 from opsweb.core.access import SYSTEM, Actor
 from opsweb.core.errors import TooMany
+from opsweb.teams.api import waiting
 
 
 class Looks:

@@ -1,0 +1,1 @@
+"""The REST routes of networks, groups and host facts; instances.api mounts them."""
