@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from opsweb.cli import image_commands, instance_commands, panel_commands, run, watch_commands
-from opsweb.cli.problems import Usage
+from opsweb.cli import image_commands, instance_commands, network_arguments, panel_commands, run, watch_commands
+from opsweb.cli.parsing import Parser, below, common, leaf
 from opsweb.cli.values import memory, offset, positive, variable
 
 POWER = {
@@ -18,26 +18,6 @@ POWER = {
     "resume": "go on after a pause",
 }
 STATES = ("running", "ready", "ended")
-BRIDGED_SWITCHES = ("-b", "--bridged")
-TAPS = ("-t", "--tapname")
-BRIDGED = ("--tap", "--bridgename", "--bridgeipaddress", "--ip-address", "--ipv6-address", "--gateway", "--netmask")
-
-
-class Parser(argparse.ArgumentParser):
-    """Takes no abbreviations (a script's flag must mean the same for ever) and raises Usage instead of leaving."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise Usage(f"{message}. See `{self.prog} --help`.")
-
-
-class Later(argparse.Action):
-    """A flag of OPS whose time has not come."""
-
-    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
-        raise Usage(f"{option_string}: bridged networks come with the next release.", code="not_yet")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -61,36 +41,18 @@ def _attached(argv: Sequence[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = _common()
-    parser = Parser(prog="opsweb", description="Programs as small VMs on your own panel.", parents=[common])
+    shared = common()
+    parser = Parser(prog="opsweb", description="Programs as small VMs on your own panel.", parents=[shared])
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    _run(commands.add_parser("run", parents=[common], help="run a program in a VM, its console here"))
-    _images(commands.add_parser("image", parents=[common], help="create, list, show, delete images"), common)
-    _instances(commands.add_parser("instance", parents=[common], help="create, list, switch, watch, delete instances"), common)
-    _operations(commands.add_parser("operation", parents=[common], help="what the panel does"), common)
-    _leaf(commands, "me", common, panel_commands.me, "who you are, your teams and their quotas")
-    _leaf(commands, "version", common, panel_commands.version, "the version of this command")
+    _run(commands.add_parser("run", parents=[shared], help="run a program in a VM, its console here"))
+    _images(commands.add_parser("image", parents=[shared], help="create, list, show, delete images"), shared)
+    _instances(commands.add_parser("instance", parents=[shared], help="create, list, switch, watch, delete instances"), shared)
+    network_help = "create, list, edit, delete networks, and their rules"
+    network_arguments.networks(commands.add_parser("network", parents=[shared], help=network_help), shared)
+    _operations(commands.add_parser("operation", parents=[shared], help="what the panel does"), shared)
+    leaf(commands, "me", shared, panel_commands.me, "who you are, your teams and their quotas")
+    leaf(commands, "version", shared, panel_commands.version, "the version of this command")
     return parser
-
-
-def _common() -> Parser:
-    # SUPPRESS: the flags stand before or after the command, and the later parser must not wipe what the earlier one found.
-    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("-j", "--json", action="store_true", help="one JSON document on stdout")
-    common.add_argument("--team", metavar="NAME", help="the team to work in")
-    common.add_argument("--url", metavar="URL", help="the panel's address (OPSWEB_URL)")
-    common.add_argument("--token", metavar="TOKEN", help="an API token (OPSWEB_TOKEN; seen by others in the list of processes)")
-    return common
-
-
-def _leaf(commands: Any, name: str, common: Parser, command: Any, text: str) -> Parser:
-    leaf: Parser = commands.add_parser(name, parents=[common], help=text, description=text)
-    leaf.set_defaults(command=command)
-    return leaf
-
-
-def _below(parser: Parser) -> Any:
-    return parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
 
 def _run(parser: Parser) -> None:
@@ -99,45 +61,45 @@ def _run(parser: Parser) -> None:
     _config(parser)
     _machine(parser)
     parser.add_argument("-d", "--detach", action="store_true", help="leave it running, print where it is reached")
-    _later(parser, (*BRIDGED_SWITCHES, *TAPS, *BRIDGED))
+    network_arguments.bridged(parser, ("-b", "--bridged"), ("-t", "--tapname", "--tap"))
 
 
-def _images(parser: Parser, common: Parser) -> None:
-    commands = _below(parser)
-    create = _leaf(commands, "create", common, image_commands.create, "build an image from a program and what its config names")
+def _images(parser: Parser, shared: Parser) -> None:
+    commands = below(parser)
+    create = leaf(commands, "create", shared, image_commands.create, "build an image from a program and what its config names")
     create.add_argument("elf", nargs="?", metavar="ELF", help="the program; without it, Program of the config")
     create.add_argument("-i", "--imagename", dest="name", metavar="NAME", help="the image's name")
     _config(create)
-    _leaf(commands, "list", common, image_commands.list_all, "all images you may see")
-    _leaf(commands, "show", common, image_commands.show, "one image").add_argument("image", metavar="IMAGE", help="name or id")
-    _leaf(commands, "delete", common, image_commands.delete, "remove an image").add_argument("image", metavar="IMAGE", help="name or id")
+    leaf(commands, "list", shared, image_commands.list_all, "all images you may see")
+    leaf(commands, "show", shared, image_commands.show, "one image").add_argument("image", metavar="IMAGE", help="name or id")
+    leaf(commands, "delete", shared, image_commands.delete, "remove an image").add_argument("image", metavar="IMAGE", help="name or id")
 
 
-def _instances(parser: Parser, common: Parser) -> None:
-    commands = _below(parser)
-    create = _leaf(commands, "create", common, instance_commands.create, "create an instance of an image and start it")
+def _instances(parser: Parser, shared: Parser) -> None:
+    commands = below(parser)
+    create = leaf(commands, "create", shared, instance_commands.create, "create an instance of an image and start it")
     create.add_argument("image", metavar="IMAGE", help="name or id")
-    create.add_argument("-t", "--target-cloud", dest="target", metavar="TARGET", help="onprem, the only one")
+    create.add_argument("-t", "--target-cloud", dest="target", metavar="TARGET", help="onprem; another one is told what to take there")
     _config(create)
     _machine(create)
-    _later(create, ("--bridged", *BRIDGED))
-    _leaf(commands, "list", common, instance_commands.list_all, "all instances you may see")
-    _named(_leaf(commands, "show", common, instance_commands.show, "one instance"))
+    network_arguments.bridged(create, ("-b", "--bridged"), ("--tap", "--tapname"))
+    leaf(commands, "list", shared, instance_commands.list_all, "all instances you may see")
+    _named(leaf(commands, "show", shared, instance_commands.show, "one instance"))
     for verb, text in POWER.items():
-        leaf = _leaf(commands, verb, common, instance_commands.switch, text)
-        leaf.set_defaults(verb=verb)
-        _named(leaf)
-    _named(_leaf(commands, "delete", common, instance_commands.delete, "force it off and remove it with its console log"))
-    _watching(commands, common)
+        switch = leaf(commands, verb, shared, instance_commands.switch, text)
+        switch.set_defaults(verb=verb)
+        _named(switch)
+    _named(leaf(commands, "delete", shared, instance_commands.delete, "force it off and remove it with its console log"))
+    _watching(commands, shared)
 
 
-def _watching(commands: Any, common: Parser) -> None:
-    logs = _leaf(commands, "logs", common, watch_commands.logs, "the console's output")
+def _watching(commands: Any, shared: Parser) -> None:
+    logs = leaf(commands, "logs", shared, watch_commands.logs, "the console's output")
     _named(logs)
     logs.add_argument("-w", "--watch", action="store_true", help="go on until the instance ends")
     logs.add_argument("--from", dest="start", type=offset, metavar="OFFSET", help="begin at this byte; default: the oldest kept one")
-    _named(_leaf(commands, "console", common, watch_commands.console, "your terminal on the guest's console; Ctrl-] leaves"))
-    wait = _leaf(commands, "wait", common, watch_commands.wait, "until it is ready, or in another state")
+    _named(leaf(commands, "console", shared, watch_commands.console, "your terminal on the guest's console; Ctrl-] leaves"))
+    wait = leaf(commands, "wait", shared, watch_commands.wait, "until it is ready, or in another state")
     _named(wait)
     until = wait.add_mutually_exclusive_group()
     until.add_argument("--port", type=positive, metavar="PORT", help="until the guest listens on this port")
@@ -145,10 +107,10 @@ def _watching(commands: Any, common: Parser) -> None:
     wait.add_argument("--timeout", type=positive, default=60, metavar="SECONDS", help="default: 60")
 
 
-def _operations(parser: Parser, common: Parser) -> None:
-    commands = _below(parser)
-    _leaf(commands, "list", common, panel_commands.operations, "what is going on now")
-    _leaf(commands, "show", common, panel_commands.operation, "one operation").add_argument("operation", metavar="ID")
+def _operations(parser: Parser, shared: Parser) -> None:
+    commands = below(parser)
+    leaf(commands, "list", shared, panel_commands.operations, "what is going on now")
+    leaf(commands, "show", shared, panel_commands.operation, "one operation").add_argument("operation", metavar="ID")
 
 
 def _named(parser: Parser) -> None:
@@ -168,9 +130,3 @@ def _machine(parser: Parser) -> None:
     add("-e", "--envs", dest="env", action="append", type=variable, default=[], metavar="NAME=VALUE", help="an environment variable")
     add("-m", "--memory", type=memory, metavar="SIZE", help="256m, 1g")
     add("--smp", type=positive, metavar="N", help="vCPUs")
-
-
-def _later(parser: Parser, flags: Sequence[str]) -> None:
-    for flag in flags:
-        options: dict[str, Any] = {"nargs": 0} if flag in BRIDGED_SWITCHES else {}
-        parser.add_argument(flag, action=Later, help=argparse.SUPPRESS, **options)

@@ -43,6 +43,14 @@ class Panel:
         """Create or act. Keys whose value is None or "" are left out: the panel's default holds."""
         return self._json(self._answer("POST", path, json=_given(body)))
 
+    def patch(self, path: str, body: Json) -> Json:
+        """Change. Keys whose value is None are left out: what they name stays as it is."""
+        return self._json(self._answer("PATCH", path, json={name: value for name, value in body.items() if value is not None}))
+
+    def replace(self, path: str, body: Json) -> Json:
+        """Put in place of what is there."""
+        return self._json(self._answer("PUT", path, json=body))
+
     def delete(self, path: str) -> Json:
         """Remove; {} where the panel has nothing to say."""
         return self._json(self._answer("DELETE", path))

@@ -22,6 +22,7 @@ def request(args: Namespace, panel: Panel, image: str, name: str | None) -> Json
         "env": dict(args.env) or None,
         "ports": args.port or None,
         "udp_ports": args.udp or None,
+        "bridging": _bridging(args) or None,
         "start": True,
     }
 
@@ -30,6 +31,14 @@ def check_ports(args: Namespace, panel: Panel) -> None:
     """Before anything is built for them. Raises: Usage."""
     if args.port or args.udp:
         config_file.check(panel, "{}", ports=args.port, udp_ports=args.udp)
+
+
+BRIDGING = ("bridged", "bridge_name", "tap_name", "ip_address", "ipv6_address", "net_mask", "gateway", "bridge_ip_address")
+
+
+def _bridging(args: Namespace) -> Json:
+    said = {name: value for name in BRIDGING if (value := getattr(args, name))}
+    return said | ({"create_network": False} if args.no_create else {})
 
 
 def create(panel: Panel, screen: Screen, body: Json) -> tuple[Json, Json | None]:
@@ -51,11 +60,12 @@ def started(panel: Panel, instance: Json, operation: Json | None) -> Json:
 
 
 def summary(instance: Json) -> str:
-    """Name and state on the first line, an address on each that follows."""
+    """Name and state on the first line, a NIC on a network or an address on each that follows."""
     lines = [f"{instance['name']}: {instance['label']}"]
     if instance.get("message"):
         lines.append(f"  {instance['message']}")
-    return "\n".join([*lines, *(f"  {where}" for where in _reached_at(instance))])
+    on_networks = [_nic(nic) for nic in instance.get("nics") or [] if nic.get("network")]
+    return "\n".join([*lines, *(f"  {where}" for where in [*on_networks, *_reached_at(instance)])])
 
 
 def details(instance: Json) -> str:
@@ -70,6 +80,7 @@ def details(instance: Json) -> str:
         "size": _size(instance),
         "args": " ".join(instance.get("args") or []),
         "env": " ".join(f"{name}={'•••' if value is None else value}" for name, value in (instance.get("env") or {}).items()),
+        "networks": "\n".join(map(_nic, instance.get("nics") or [])),
         "hosts": " ".join(f"{name}={address}" for name, address in (instance.get("hosts") or {}).items()),
         "restart": instance.get("restart_policy"),
         "restart to apply": ", ".join(instance.get("restart_to_apply") or []),
@@ -103,6 +114,11 @@ def ended(instance: Json) -> str:
 
 def _reached_at(instance: Json) -> list[str]:
     return [_forward(port) for port in instance.get("ports") or []]
+
+
+def _nic(nic: Json) -> str:
+    words = [nic["name"], "on", nic.get("network") or "user mode", nic.get("address4"), nic.get("address6")]
+    return " ".join(str(word) for word in words if word)
 
 
 def _forward(port: Json) -> str:

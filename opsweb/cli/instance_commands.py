@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-from opsweb.cli import config_file, creating, operations
+from opsweb.cli import config_file, creating, operations, targets
 from opsweb.cli.client import Json
-from opsweb.cli.problems import Problem, Usage
+from opsweb.cli.problems import Problem
 from opsweb.cli.screen import table
 from opsweb.cli.session import Session
-
-TARGET = "onprem"
 
 
 def create(session: Session) -> None:
     """Create an instance of an image and start it."""
     args, panel, screen = session.args, session.panel, session.screen
-    if args.target not in (None, TARGET):
-        raise Usage(f"This panel runs instances on its own hosts: -t {TARGET} is the only target, not {args.target}.", code="bad_target")
+    if args.target not in (None, targets.OURS):
+        raise targets.refusal(args.target, args.image, args.config, args.port or [])
     creating.check_ports(args, panel)
     config = config_file.load(Path(args.config), panel, screen) if args.config else None
     name = args.name or (config.instance_name if config else None)

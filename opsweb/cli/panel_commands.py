@@ -8,14 +8,15 @@ from opsweb.cli.client import Json
 from opsweb.cli.screen import table
 from opsweb.cli.session import Session
 
+AMOUNTS = {"instances": "INSTANCES", "vcpus": "VCPUS", "memory_mib": "MIB", "networks": "NETWORKS", "addresses": "ADDRESSES"}
 HEAD = ("ID", "WHAT", "TARGET", "STATUS", "BY", "SINCE")
 
 
 def me(session: Session) -> None:
     """Who the token belongs to, and the teams with what they use of their quota."""
     who = session.panel.get("me/")
-    rows = [(team["name"], team["role"], *(_share(team, name) for name in ("instances", "vcpus", "memory_mib"))) for team in who["teams"]]
-    teams = table(("TEAM", "ROLE", "INSTANCES", "VCPUS", "MIB"), rows)
+    rows = [(team["name"], team["role"], *(_share(team, name) for name in AMOUNTS)) for team in who["teams"]]
+    teams = table(("TEAM", "ROLE", *AMOUNTS.values()), rows)
     session.screen.result(who, f"{who['user']} at {session.panel.url} (opsweb {who['version']})\n{teams}")
 
 

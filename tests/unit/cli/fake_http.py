@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         """The name is http.server's; the other methods are the same."""
         self._handle()
 
-    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
     def _handle(self) -> None:
         method = self.command
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         state = self.server.state
-        body = raw if method == "PUT" else json.loads(raw or b"null")
+        body = raw if self.headers.get("Content-Type") == "application/octet-stream" else json.loads(raw or b"null")
         path = parts.path.removeprefix("/api/v1/")
         try:
             state.before(f"{method} {path}")
@@ -118,7 +118,7 @@ def _listing(request: Request, items: list[dict[str, Any]]) -> tuple[int, Any]:
 
 
 def me(request: Request) -> tuple[int, Any]:
-    amounts = {"instances": 10, "vcpus": 20, "memory_mib": 8192}
+    amounts = {"instances": 10, "vcpus": 20, "memory_mib": 8192, "networks": 5, "addresses": 64, "forwards": 100, "rules": 200}
     team = {"name": "demo", "role": "operator", "quota": amounts, "used": dict.fromkeys(amounts, 1)}
     return 200, {"user": "olga", "superuser": False, "teams": [team], "version": "0.1.0", "default_team": "demo"}
 
@@ -257,6 +257,62 @@ def check(request: Request) -> tuple[int, Any]:
     return 200, request.state.config_check
 
 
+def networks(request: Request) -> tuple[int, Any]:
+    return _listing(request, list(request.state.networks.values()))
+
+
+def create_network(request: Request) -> tuple[int, Any]:
+    body = {name: value for name, value in request.body.items() if name in ("name", "mode", "mtu", "team")}
+    made = request.state.network(**{"name": f"br{len(request.state.networks)}", **body})
+    return 202, {"network": made, "operation": request.state.operation("create", made["name"], request.state.network_error)}
+
+
+def preview(request: Request) -> tuple[int, Any]:
+    return 200, {"name": "br0", "warnings": [], "sections": request.state.preview}
+
+
+def _network(request: Request, identifier: str) -> dict[str, Any]:
+    found = request.state.networks.get(identifier)
+    if found is None:
+        raise refuse(404, "not_found", "There is nothing here, or it is not yours to see.")
+    return found
+
+
+def network(request: Request, identifier: str) -> tuple[int, Any]:
+    return 200, _network(request, identifier)
+
+
+def edit_network(request: Request, identifier: str) -> tuple[int, Any]:
+    found = _network(request, identifier)
+    found.update({name: value for name, value in request.body.items() if name in found})
+    return 202, {"network": found, "operation": request.state.operation("edit", found["name"])}
+
+
+def delete_network(request: Request, identifier: str) -> tuple[int, Any]:
+    if _network(request, identifier)["nics"]:
+        raise refuse(409, "in_use", "Network br0 is used by web1. Delete that first.")
+    return 202, {"operation": request.state.operation("delete", request.state.networks.pop(identifier)["name"])}
+
+
+def act_on_network(request: Request, identifier: str) -> tuple[int, Any]:
+    return 202, {"operation": request.state.operation(request.body["verb"], _network(request, identifier)["name"])}
+
+
+def leases(request: Request, identifier: str) -> tuple[int, Any]:
+    _network(request, identifier)
+    return 200, {"items": request.state.leases, "count": len(request.state.leases)}
+
+
+def rules(request: Request, identifier: str) -> tuple[int, Any]:
+    found = request.state.rules.get(identifier, [])
+    return 200, {"items": [{"ports": "", "peer": "", "packets": 7, **rule} for rule in found], "count": len(found)}
+
+
+def set_rules(request: Request, identifier: str) -> tuple[int, Any]:
+    request.state.rules[identifier] = request.body["rules"]
+    return rules(request, identifier)
+
+
 ROUTES: list[tuple[str, str, Callable[..., tuple[int, Any]]]] = [
     ("GET", "me/", me),
     ("POST", "uploads/", begin_upload),
@@ -276,4 +332,14 @@ ROUTES: list[tuple[str, str, Callable[..., tuple[int, Any]]]] = [
     ("GET", "operations/", operations),
     ("GET", "operations/([^/]+)/", operation),
     ("POST", "config/check", check),
+    ("GET", "networks/", networks),
+    ("POST", "networks/", create_network),
+    ("POST", "networks/preview/", preview),
+    ("GET", "networks/([^/]+)/", network),
+    ("PATCH", "networks/([^/]+)/", edit_network),
+    ("DELETE", "networks/([^/]+)/", delete_network),
+    ("POST", "networks/([^/]+)/actions/", act_on_network),
+    ("GET", "networks/([^/]+)/leases/", leases),
+    ("GET", "(?:networks|instances)/([^/]+)/rules/", rules),
+    ("PUT", "(?:networks|instances)/([^/]+)/rules/", set_rules),
 ]

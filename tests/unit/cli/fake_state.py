@@ -77,6 +77,7 @@ class Vm:
             "memory_mib": body.get("memory_mib") or 256, "args": body.get("args") or [], "env": body.get("env") or {}, "hosts": {},
             "nameservers": [], "desired": "running" if self.state == "running" else "stopped", "state": self.state,
             "label": self.state.capitalize(), "tone": "run", "addresses": ["127.0.0.1:18081"] if ports else [], "ports": ports,
+            "nics": body.get("nics") or [],
             "boot": [{"name": "program", "start_ms": 0, "ms": 655}] if self.program_runs else [],
             "exit": self.exit, "restart_policy": body.get("restart_policy") or "never", "autostart": False, "restart_to_apply": [],
             "verbs": [], "created_at": NOW, "created_by": "olga", "started_at": NOW, "operation": None, "message": "",
@@ -92,6 +93,11 @@ class State:
         self.uploads: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
         self.vms: dict[str, Vm] = {}
+        self.networks: dict[str, dict[str, Any]] = {}
+        self.rules: dict[str, list[dict[str, Any]]] = {}  # by the id of a network or an instance
+        self.leases: list[dict[str, Any]] = []
+        self.network_error = ""
+        self.preview: list[dict[str, Any]] = []
         self.operations: dict[str, dict[str, Any]] = {}
         self.program: Callable[[Vm], None] = lambda vm: None  # what a new guest does, in a thread of its own
         self.chunk_size = 64
@@ -129,6 +135,18 @@ class State:
             "created_by": "olga", "in_use_by": 0, **facts,
         }  # fmt: skip
         self.images[made["id"]] = made
+        return made
+
+    def network(self, name: str = "br0", **facts: Any) -> dict[str, Any]:
+        """A network that is there already."""
+        made = {
+            "id": str(uuid.uuid4()), "name": name, "team": "demo", "host": "local", "mode": "nat", "adapter": "",
+            "cidr4": "192.168.33.0/24", "gateway4": "192.168.33.1", "cidr6": "", "gateway6": None, "nat6": True, "dhcp": True,
+            "dhcp_first": "192.168.33.2", "dhcp_last": "192.168.33.254", "lease_seconds": 3600, "mtu": 1500, "domain": "",
+            "resolvers": [], "records": {}, "shared_with": [], "linked": [], "state": "up", "label": "Up", "tone": "run", "message": "",
+            "drift": [], "warnings": [], "nics": 0, "created_at": NOW, "created_by": "olga", "operation": None, "verbs": [], **facts,
+        }  # fmt: skip
+        self.networks[made["id"]] = made
         return made
 
     def on(self, request: str, *hooks: Callable[[], None]) -> None:

@@ -38,10 +38,33 @@ def test_create_takes_name_and_values_of_a_config(opsweb: Opsweb, state: State, 
     assert state.sent("POST", "instances/") == [{"name": "web9", "image": "img", "ports": ["8080"], "start": True, "config": text}]
 
 
-def test_another_target_than_our_own_hosts_is_refused(opsweb: Opsweb, state: State) -> None:
-    done = opsweb("instance", "create", "img", "-t", "gcp")
+def test_create_sends_ops_words_for_bridges_as_they_are(opsweb: Opsweb, state: State) -> None:
+    done = opsweb(
+        "instance", "create", "img", "-i", "web1", "--bridged", "--tap", "tap0", "--bridgename", "br1", "--ip-address", "192.168.42.19",
+        "--ipv6-address", "fd00::13", "--netmask", "255.255.255.0", "--gateway", "192.168.42.1", "--bridgeipaddress", "192.168.42.66",
+        "--no-create",
+    )  # fmt: skip
+    assert done.code == 0
+    bridging = {
+        "bridged": True, "tap_name": "tap0", "bridge_name": "br1", "ip_address": "192.168.42.19", "ipv6_address": "fd00::13",
+        "net_mask": "255.255.255.0", "gateway": "192.168.42.1", "bridge_ip_address": "192.168.42.66", "create_network": False,
+    }  # fmt: skip
+    assert state.sent("POST", "instances/") == [{"name": "web1", "image": "img", "bridging": bridging, "start": True}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["gcp"], '"Platform": "gcp"'),
+        (["gcp", "-p", "8080"], '"Ports": ["8080"]'),
+        (["aws", "-c", "my.json"], 'my.json changed in two places: CloudConfig with "Platform": "aws"'),
+        (["moon"], "moon is no target of OPS either"),
+    ],
+)
+def test_another_target_is_told_what_to_take_there(opsweb: Opsweb, state: State, flags: list[str], told: str) -> None:
+    done = opsweb("instance", "create", "img", "-t", *flags)
     assert done.code == 2
-    assert "-t onprem is the only target, not gcp" in done.err
+    assert told in done.err
     assert state.requests == []
 
 
@@ -83,6 +106,13 @@ def test_show_prints_the_panels_object_as_it_is(opsweb: Opsweb, state: State) ->
     text = opsweb("instance", "show", "web1").out.decode()
     assert "http://127.0.0.1:18081/" in text
     assert "SECRET=•••" in text
+
+
+def test_nics_on_networks_are_told(opsweb: Opsweb, state: State) -> None:
+    nic = {"name": "tap0", "network": "br0", "mac": "02:00:00:00:00:01", "address4": "192.168.42.19", "address6": "", "fixed": True}
+    state.vm("server", body={"nics": [nic, nic | {"name": "tap1", "network": "", "address4": ""}]})
+    assert "tap0 on br0 192.168.42.19\n" in opsweb("instance", "show", "server").out.decode()
+    assert opsweb("instance", "wait", "server", "--state", "running").out == b"server: Running\n  tap0 on br0 192.168.42.19\n"
 
 
 def test_list(opsweb: Opsweb, state: State) -> None:
