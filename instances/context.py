@@ -1,8 +1,6 @@
 """What every page's frame shows: teams, counts, quota, running operations. A context processor; asked only when a template looks."""
 
-from dataclasses import dataclass
 from functools import cached_property
-from math import floor
 from typing import Any
 
 from django.db.models import Count, Q, Sum
@@ -10,54 +8,17 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from instances.models import Image, Instance
-from instances.shown import mark_dead
 from instances.states import Observed
+from networks.services.quota import used_by
+from networks.views.present import of_team as of_team_networks
 from opsweb.core import access
 from opsweb.core.access import Actor
 from opsweb.core.models import Operation
 from opsweb.teams.actors import actor_of
 from opsweb.teams.chosen import team_of, teams_of_request
+from opsweb.teams.feed import mark_dead
+from opsweb.teams.meters import Meter
 from opsweb.teams.models import Team
-
-GIB = 1024  # MiB
-
-
-@dataclass(frozen=True)
-class Meter:
-    """One quota: how much of how much."""
-
-    name: str
-    label: str
-    used: int
-    limit: int
-    unit: str = ""
-
-    @property
-    def percent(self) -> int:
-        """0 to 100, for the bar."""
-        return min(100, round(100 * self.used / self.limit)) if self.limit else 100
-
-    @property
-    def amount(self) -> str:
-        """What is taken: "3", "1.5", "384 MiB"; without the unit that the limit has."""
-        amount, unit = self._figure(self.used)
-        return amount if unit == self._figure(self.limit)[1] else f"{amount} {unit}"
-
-    @property
-    def whole(self) -> str:
-        """The limit with its unit: "32", "16 GiB"."""
-        return " ".join(self._figure(self.limit)).strip()
-
-    @property
-    def text(self) -> str:
-        """ "3 of 32", "1.5 of 16 GiB"."""
-        return f"{self.amount} of {self.whole}"
-
-    def _figure(self, amount: int) -> tuple[str, str]:
-        """With two decimals, halves upwards, as static/js/create.js has it."""
-        if self.unit == "MiB" and amount >= GIB:
-            return f"{floor(100 * amount / GIB + 0.5) / 100:g}", "GiB"
-        return str(amount), self.unit
 
 
 class Panel:
@@ -70,13 +31,14 @@ class Panel:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Of the team: instances, running, vcpus, memory, images. Two queries."""
+        """Of the team: instances, running, vcpus, memory, images, networks. Three queries."""
         of_team = Q(team=self.team)
         up = Q(observed__in=(Observed.RUNNING, Observed.PAUSED))
         sums = Instance.objects.filter(of_team).aggregate(
             instances=Count("pk"), running=Count("pk", filter=up), vcpus=Sum("vcpus", default=0), memory=Sum("memory_mib", default=0)
         )
-        return {**sums, "images": Image.objects.filter(of_team, is_wanted=True).count()}
+        images = Image.objects.filter(of_team, is_wanted=True).count()
+        return {**sums, "images": images, "networks": of_team_networks(self.actor, self.team).count()}
 
     @cached_property
     def meters(self) -> list[Meter]:
@@ -89,6 +51,24 @@ class Panel:
             Meter("vcpus", "vCPUs", counts["vcpus"], team.quota_vcpus),
             Meter("memory_mib", "Memory", counts["memory"], team.quota_memory_mib, "MiB"),
         ]
+
+    @cached_property
+    def network_meters(self) -> list[Meter]:
+        """The same of networks. Four queries, on the pages that show them."""
+        if self.team is None:
+            return []
+        used, team = used_by(self.team.pk), self.team
+        return [
+            Meter("networks", "Networks", used.networks, team.quota_networks),
+            Meter("addresses", "Addresses", used.addresses, team.quota_addresses),
+            Meter("forwards", "Forwards", used.forwards, team.quota_forwards),
+            Meter("rules", "Rules", used.rules, team.quota_rules),
+        ]
+
+    @property
+    def create_meters(self) -> list[Meter]:
+        """What a new instance takes of."""
+        return [*self.meters, *(meter for meter in self.network_meters if meter.name in ("addresses", "forwards"))]
 
     @cached_property
     def operations(self) -> list[Operation]:

@@ -1,7 +1,7 @@
 """The forms for creating and editing an instance: what people type, turned into an InstanceSpec. Called by views."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,19 @@ from django.http import QueryDict
 from instances import shown
 from instances.models import NAME, Instance
 from instances.services.create import InstanceSpec
-from networks.models import PortForward
+from networks.models import Nic, PortForward
+from networks.nic_rows import NicRow, specs
+from networks.nic_rows import rows_of_post as nics_of_post
 from networks.ports import PortError, parse_ports
+from networks.services.nics import NicSpec
 from opsweb.core.errors import Refusal
 
 # Chips: label, vCPUs, MiB.
 SIZES = (("Tiny", 1, 128), ("Small", 1, 256), ("Medium", 2, 512), ("Large", 2, 1024), ("X-large", 4, 2048))
 CUSTOM = "custom"
 HIDDEN = "••••••••"  # stands for a secret's value; sent back unchanged, the value stays
+# The editors with rows of their own → the fields that a service's refusal of one of them names.
+ROWS = {"ports": {"ports"}, "nics": {"nics", "address", "address4", "address6", "rate_kbit"}}
 POLICIES = {"never": "Never", "on-failure": "On failure, with back-off", "always": "Always"}
 
 
@@ -89,10 +94,11 @@ class InstanceForm(forms.Form):
     autostart = forms.BooleanField(required=False, initial=True)
     reboot_on_exit = forms.BooleanField(required=False)
 
-    def __init__(self, *args: Any, port_rows: list[PortRow] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, port_rows: Sequence[PortRow] = (), nic_rows: Sequence[NicRow] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        data = self.data
-        self.port_rows = rows_of_post(data) if isinstance(data, QueryDict) and self.is_bound else port_rows or []
+        self.port_rows, self.nic_rows = list(port_rows), list(nic_rows)
+        if isinstance(self.data, QueryDict) and self.is_bound:
+            self.port_rows, self.nic_rows = rows_of_post(self.data), nics_of_post(self.data)
 
     @property
     def chips(self) -> list["Chip"]:
@@ -144,7 +150,11 @@ class InstanceForm(forms.Form):
         """The rows of one protocol, in the grammar of networks.ports."""
         return [row.text for row in self.port_rows if row.protocol == protocol]
 
-    def spec(self, *, blank_is_default: bool) -> InstanceSpec:
+    def nics(self, team_id: int, kept: Iterable[Nic] = ()) -> list[NicSpec] | None:
+        """The NICs' rows as a service takes them; None when the form had none to show. `kept`: those of before. Raises: Invalid."""
+        return specs(self.nic_rows, team_id, {nic.name: nic for nic in kept}) if "nics" in self.data else None
+
+    def spec(self, *, blank_is_default: bool, nics: Sequence[NicSpec] | None = None) -> InstanceSpec:
         """What was typed. `blank_is_default`: an empty text leaves it to the image; else it means "none"."""
         values = self.cleaned_data
         texts = {name: values[name] for name in ("args", "env", "secret_env", "hosts", "nameservers")}
@@ -158,24 +168,33 @@ class InstanceForm(forms.Form):
             restart_policy=values["restart_policy"] or None,
             autostart=values["autostart"],
             reboot_on_exit=values["reboot_on_exit"],
+            nics=nics,
             **given,
         )
 
     def add_refusal(self, error: Refusal) -> None:
-        """Show what a service refused beside its field, or above the form."""
+        """Show what a service refused beside its field or its rows, or above the form."""
         field = next((name for name in error.fields if name in self.fields), None)
-        code = "ports" if "ports" in error.fields else error.code
-        self.add_error(field, forms.ValidationError(error.message, code=code))
+        rows = next((rows for rows, names in ROWS.items() if names & error.fields.keys()), error.code)
+        self.add_error(field, forms.ValidationError(error.message, code=rows))
 
     @property
     def port_errors(self) -> list[str]:
         """Sentences about the ports' rows, shown beside them."""
-        return [message for error in self.non_field_errors().as_data() if error.code == "ports" for message in error.messages]
+        return self._errors_of("ports")
+
+    @property
+    def nic_errors(self) -> list[str]:
+        """Sentences about the NICs' rows."""
+        return self._errors_of("nics")
 
     @property
     def other_errors(self) -> list[str]:
         """Sentences about no single field."""
-        return [message for error in self.non_field_errors().as_data() if error.code != "ports" for message in error.messages]
+        return [message for error in self.non_field_errors().as_data() if error.code not in ROWS for message in error.messages]
+
+    def _errors_of(self, rows: str) -> list[str]:
+        return [message for error in self.non_field_errors().as_data() if error.code == rows for message in error.messages]
 
 
 class CreateForm(InstanceForm):

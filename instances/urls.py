@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from instances.views import activity, create, dashboard, detail, images, index
+from instances.views import activity, create, dashboard, detail, images, index, rules
 from opsweb.teams import views as teams
 
 # /instances/
@@ -12,6 +12,8 @@ instance_patterns = (
         path("new/", create.create, name="create"),
         path("<uuid:instance_id>/", detail.detail, name="detail"),
         path("<uuid:instance_id>/edit/", detail.edit, name="edit"),
+        path("<uuid:instance_id>/rules/", rules.save, name="rules"),
+        path("<uuid:instance_id>/rules/plan/", rules.plan, name="rules-plan"),
         path("<uuid:instance_id>/verbs/<slug:name>/", detail.verb, name="verb"),
     ],
     "instances",

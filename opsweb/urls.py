@@ -12,6 +12,7 @@ urlpatterns = [
     path("admin/login/", admin_sign_in, name="admin-sign-in"),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    path("networks/", include("networks.urls")),
     path("", include("instances.urls")),
 ]
 

@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from instances.forms import CreateForm
 from instances.models import Image, Instance, Upload
-from instances.services import create as services
-from instances.services import images
+from instances.services import bridging, images
 from instances.views.present import image_badge
+from networks.nic_rows import NicRow
+from networks.nic_rows import choices as nic_choices
+from networks.services.nics import NicSpec
+from networks.views.present import platform
 from opsweb.core import access
 from opsweb.core.access import Actor
 from opsweb.core.errors import NotFound, Refusal
@@ -36,28 +40,38 @@ def create(request: HttpRequest) -> HttpResponse:
     if team is None:
         return render(request, "instances/create.html", {"form": CreateForm(), "choices": []})
     if request.method != "POST":
-        return _form_page(request, team, CreateForm(initial=_initial(request, actor, team)), actor)
+        return _form_page(
+            request,
+            team,
+            CreateForm(initial=_initial(request, actor, team), nic_rows=[NicRow(network=request.GET.get("network", ""))]),
+            actor,
+        )
     form = CreateForm(request.POST)
     if form.is_valid():
         try:
-            instance = _make(form, team, actor)
+            instance, notes = _make(form, team, actor)
         except Refusal as error:
             form.add_refusal(error)
         else:
+            for note in notes:
+                messages.success(request, note["note"])
             return redirect("instances:detail", instance_id=instance.pk)
     return _form_page(request, team, form, actor, status=422)
 
 
 @transaction.atomic
-def _make(form: CreateForm, team: Team, actor: Actor) -> Instance:
+def _make(form: CreateForm, team: Team, actor: Actor) -> tuple[Instance, bridging.Notes]:
     """Both or none: an image of a refused instance would have eaten the uploads that the corrected form names again."""
     values = form.cleaned_data
     if values["image"]:
         image = access.get_or_404(actor, Image.objects.filter(is_wanted=True).select_related("host"), pk=values["image"], team=team)
     else:
         image = _image(values, team, actor)
-    instance, _ = services.create(team, values["name"], image, form.spec(blank_is_default=True), actor=actor)
-    return instance
+    nics = form.nics(team.pk)
+    # One NIC in user mode is what the form begins with: what the image's config says about bridged networking comes before that.
+    spec = form.spec(blank_is_default=True, nics=None if nics == [NicSpec()] else nics)
+    instance, _, notes = bridging.create(team, values["name"], image, spec, actor=actor)
+    return instance, notes
 
 
 def _image(values: dict[str, Any], team: Team, actor: Actor) -> Image:
@@ -118,5 +132,5 @@ def _form_page(request: HttpRequest, team: Team, form: CreateForm, actor: Actor,
     chosen = str(form["image"].value() or "")
     rows = access.visible(actor, Image.objects.filter(team=team, is_wanted=True)).order_by("-created_at")[:200]
     choices = [Choice(image, image_badge(image).label, str(image.pk) == chosen) for image in rows if image.state != "failed"]
-    context = {"form": form, "choices": choices}
+    context = {"form": form, "choices": choices, "nic_choices": nic_choices(team.pk), "platform": platform()}
     return render(request, "instances/create.html", context, status=status)

@@ -4,13 +4,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from instances.models import Instance
-from instances.views.activity import entries_of
-from instances.views.answers import page
 from instances.views.present import shown_rows, with_relations
 from opsweb.core import access
 from opsweb.core.models import Host
 from opsweb.teams.actors import actor_of
 from opsweb.teams.chosen import team_of
+from opsweb.teams.feed import entries_of
+from opsweb.teams.pages import page
 
 CARDS = 12
 ENTRIES = 8

@@ -11,14 +11,14 @@ from django.views.decorators.http import require_POST
 
 from instances.models import Image
 from instances.services import images as services
-from instances.views import answers
-from instances.views.activity import entries_of
 from instances.views.present import image_badge
 from opsweb.core import access, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Refusal
+from opsweb.teams import pages
 from opsweb.teams.actors import actor_of
 from opsweb.teams.chosen import team_of
+from opsweb.teams.feed import entries_of
 
 PER_PAGE = 50
 SHOWN_USERS = 50
@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "name": name,
         "query": urlencode({"name": name}) if name else "",
     }
-    return answers.page(request, "images/list.html", context)
+    return pages.page(request, "images/list.html", context)
 
 
 def fetch(actor: Actor, image_id: UUID) -> Image:
@@ -52,7 +52,7 @@ def detail(request: HttpRequest, image_id: UUID) -> HttpResponse:
     """One image: what it is made of, what runs it."""
     actor = actor_of(request)
     image = fetch(actor, image_id)
-    answers.follow_team(request, image.team)
+    pages.follow_team(request, image.team)
     context = {
         "image": image,
         "badge": image_badge(image),
@@ -62,7 +62,7 @@ def detail(request: HttpRequest, image_id: UUID) -> HttpResponse:
         "why_not_run": access.refusal(actor, "instance.create", image.team_id) or _unbuilt(image),
         "why_not_delete": access.refusal(actor, "image.delete", image.team_id) or _in_use(image),
     }
-    return answers.page(request, "images/detail.html", context)
+    return pages.page(request, "images/detail.html", context)
 
 
 def _in_use(image: Image) -> str:
@@ -82,5 +82,5 @@ def delete(request: HttpRequest, image_id: UUID) -> HttpResponse:
     try:
         services.delete(image, actor=actor)
     except Refusal as error:
-        return answers.refused(request, error, reverse("images:detail", args=[image_id]))
-    return answers.moved(request, f"Deleting {image.name}.", reverse("images:list"))
+        return pages.refused(request, error, reverse("images:detail", args=[image_id]))
+    return pages.moved(request, f"Deleting {image.name}.", reverse("images:list"))

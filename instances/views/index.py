@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 
 from instances.models import Instance
 from instances.states import Observed
-from instances.views.answers import page
 from instances.views.present import shown_rows, with_relations
 from opsweb.core import access
 from opsweb.teams.actors import actor_of
 from opsweb.teams.chosen import team_of
+from opsweb.teams.pages import page
 
 PER_PAGE = 50
 # ?state= → the observed states it stands for.

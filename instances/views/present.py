@@ -19,7 +19,7 @@ PRIMARY: dict[bool, tuple[Verb, ...]] = {True: (Verb.STOP, Verb.REBOOT), False: 
 
 def with_relations(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """What a row or a page needs, in a constant number of queries."""
-    return rows.select_related("image", "host", "team", "created_by").prefetch_related("nics__forwards")
+    return rows.select_related("image", "host", "team", "created_by").prefetch_related("nics__forwards", "nics__network")
 
 
 @dataclass
@@ -44,6 +44,11 @@ class Shown:
     def addresses(self) -> list[str]:
         """Where it can be reached."""
         return shown.addresses(self.instance)
+
+    @cached_property
+    def nics(self) -> list[dict[str, Any]]:
+        """Its NICs, those on networks with their addresses."""
+        return shown.nics(self.instance)
 
     @cached_property
     def buttons(self) -> list[shown.VerbButton]:

@@ -1,5 +1,6 @@
 // The create page: files become uploads, a config.json fills the form, the quota and the command line follow what is chosen.
 import { newBox, takeFiles, uploadShown } from "./progress.js";
+import { nicsOf, watchNics } from "./nics.js";
 import { showRefusal } from "./refused.js";
 import { addRow, rowOf, rowsOf, watchPorts } from "./ports.js";
 import { setSize, sizeOf, watchSize } from "./size.js";
@@ -14,6 +15,7 @@ let running = 0;
 
 watchSize(form);
 watchPorts(form);
+watchNics(form);
 form.addEventListener("input", update);
 form.addEventListener("change", (event) => {
   if (event.target.name === "image") chooseImage(event.target);
@@ -135,7 +137,8 @@ function update() {
 
 function showPlan() {
   const { vcpus, memory } = sizeOf(form);
-  const wanted = { instances: 1, vcpus, memory_mib: memory };
+  const addresses = nicsOf(form).filter(({ network }) => network).length;
+  const wanted = { instances: 1, vcpus, memory_mib: memory, addresses, forwards: rowsOf(form).length };
   for (const meter of form.querySelectorAll("[data-plan]")) {
     const { plan, unit } = meter.dataset;
     const used = Number(meter.dataset.used), limit = Number(meter.dataset.limit);
@@ -162,11 +165,19 @@ function showCommand() {
   if (hidden("config").value) words.push("-c", "config.json");
   if (name) words.push("-i", quote(name));
   words.push("-m", `${memory}m`, "--smp", vcpus);
+  words.push(...networkWords(nicsOf(form)));
   for (const { text, protocol } of rowsOf(form)) words.push(protocol === "udp" ? "--udp" : "-p", quote(text));
   for (const line of elements.env.value.split("\n")) if (line.trim()) words.push("-e", quote(line.trim()));
   for (const word of elements.args.value.match(WORD) ?? []) words.push("-a", word);
   if (!image) words.push(`./${quote(hidden("program_name").value || "PROGRAM")}`);
   form.querySelector("[data-create-line]").textContent = words.join(" ");
+}
+
+// Flags speak of one NIC; several take a config.json.
+function networkWords([first, ...others]) {
+  if (others.some(({ network }) => network)) return ["-c", "config.json"];
+  if (!first?.network) return [];
+  return ["--bridged", "--bridgename", quote(first.network), ...(first.address ? ["--ip-address", first.address] : [])];
 }
 
 // What came along from another page, or came back with a refusal.

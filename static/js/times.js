@@ -1,4 +1,4 @@
-// Keeps "3 min" true under an open page: <time data-age> counts from its datetime. The same words as opsweb/core/templatetags/panel.py.
+// Keeps "3 min" true under an open page: <time data-age> counts from its datetime, <time data-until> down to it. The same words as opsweb/core/templatetags/panel.py.
 const MINUTE = 60, HOUR = 3600, DAY = 86400;
 
 export function span(seconds) {
@@ -10,6 +10,10 @@ export function span(seconds) {
 }
 
 function tick() {
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    const text = span((Date.parse(time.dateTime) - Date.now()) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
   for (const time of document.querySelectorAll("time[data-age]")) {
     const text = span((Date.now() - Date.parse(time.dateTime)) / 1000);
     if (time.textContent !== text) time.textContent = text;

@@ -72,7 +72,9 @@ def test_every_url_is_private_unless_it_is_on_the_list() -> None:
 
 # Public functions with an `actor` that write no entry of their own, and why.
 WITHOUT_ENTRY = {
-    "networks/services.py: set_forwards": "inside the transaction of create and edit, whose entry names the field",
+    "networks/services/forwards.py: set_forwards": "inside the transaction of create and edit, whose entry names the field",
+    "networks/services/nics.py: set_nics": "the same",
+    "instances/services/bridging.py: create": "the creates of instances and networks, which it calls, leave theirs",
     "instances/services/uploads.py: append": "a chunk; the announcement and the end leave one",
 }
 
@@ -111,7 +113,8 @@ def test_every_write_asks_who_may() -> None:
     judged = {label for label, function in service_functions() if "access.require" in set(calls(function))}
     rest = {label for label, _ in service_functions()} - judged
     assert rest == {
-        "networks/services.py: set_forwards",  # called by instances.services, which has judged
+        "networks/services/forwards.py: set_forwards",  # called by instances.services, which has judged
+        "networks/services/nics.py: set_nics",  # the same
         "opsweb/teams/services.py: create_token",
         "opsweb/teams/services.py: add_member",
         "opsweb/teams/services.py: give_one_time_password",
@@ -132,7 +135,7 @@ def test_only_events_talks_to_browsers_and_only_queue_to_workers() -> None:
     assert senders == {"opsweb/core/queue.py", "opsweb/celery.py"}
 
 
-@pytest.mark.parametrize("within", ["instances/views", "instances/api", "instances/consumers.py"])
+@pytest.mark.parametrize("within", ["instances/views", "instances/api", "instances/consumers.py", "networks/api"])
 def test_doors_fetch_through_access(within: str) -> None:
     """INV-15: a bare `.objects.get` forgets to ask who looks."""
     assert found(r"\.objects\.get$|get_object_or_404$|\.objects\.(create|update|bulk_create)$", within=within) == set()

@@ -17,17 +17,18 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from instances.api import api, console
 from instances.console import Chunk, Window
 from instances.models import Image, Instance, Upload
-from networks.models import PortForward
+from networks.models import Group, Network, Nic, PortForward, Rule
 from opsweb.asgi import websocket_urlpatterns
 from opsweb.celery import app
 from opsweb.core.access import SYSTEM
 from opsweb.core.models import AuditEntry, Operation
+from opsweb.environment import env
 from opsweb.teams.models import Membership, Team
 from opsweb.teams.services import create_token
 from tests.conftest import SentTasks, nothing_changes
 
 Expected = Mapping[str, int]
-ROWS = (Instance, Image, Upload, Operation, AuditEntry, PortForward, Membership, Team)
+ROWS = (Instance, Image, Upload, Operation, AuditEntry, PortForward, Membership, Team, Network, Nic, Rule, Group)
 CAST = ("ana", "olga", "vic", "nobody", "anonymous", "root", "reader")
 
 
@@ -75,9 +76,13 @@ class Route:
         return f"{self.name}-{self.method}"
 
 
+NETWORK_TABS = ("overview", "addresses", "forwards", "rules", "names", "health", "activity")
 SPEC = {"team": "payments", "image": "web", "name": "new"}
 FORM = {"name": "new", "image": "{image}", "vcpus": "1", "memory_mib": "256", "restart_policy": "never"}
+LAN_FORM = {"name": "lan", "mode": "nat", "cidr4": "192.168.40.1/24", "ipv6": "none", "dhcp": "on"}
+RULES_FORM = {"rule_action": "deny", "rule_direction": "in", "rule_protocol": "tcp", "rule_ports": "22", "rule_peer": ""}
 HTMX = {"HX-Request": "true"}
+DENY = {"action": "deny", "direction": "in", "protocol": "tcp", "ports": "22"}
 
 TABLE = (
     Route("api:openapi-json", "GET", "/api/v1/openapi.json", SIGNED_IN),
@@ -100,6 +105,26 @@ TABLE = (
     Route("api:get_console", "GET", "/api/v1/instances/{running}/console/", members_read()),
     Route("api:list_operations", "GET", "/api/v1/operations/", SIGNED_IN),
     Route("api:get_operation", "GET", "/api/v1/operations/{operation}/", members_read()),
+    Route("api:get_instance_rules", "GET", "/api/v1/instances/{running}/rules/", members_read()),
+    Route("api:set_instance_rules", "PUT", "/api/v1/instances/{running}/rules/", operators(200), {"rules": [DENY]}),
+    Route("api:list_networks", "GET", "/api/v1/networks/", SIGNED_IN),
+    Route("api:create_network", "POST", "/api/v1/networks/", operators(202), {"team": "payments"}),
+    Route("api:preview_network", "POST", "/api/v1/networks/preview/", operators(200), {"team": "payments"}),
+    Route("api:get_network", "GET", "/api/v1/networks/{network}/", members_read()),
+    Route("api:edit_network", "PATCH", "/api/v1/networks/{network}/", operators(202), {"mtu": 1400}),
+    Route("api:delete_network", "DELETE", "/api/v1/networks/{network}/", operators(202)),
+    Route("api:act_on_network", "POST", "/api/v1/networks/{network}/actions/", operators(202), {"verb": "repair"}),
+    Route("api:link_network", "PUT", "/api/v1/networks/{network}/links/", operators(200) | {"ana": 403, "olga": 403}, {"networks": []}),
+    Route("api:list_addresses", "GET", "/api/v1/networks/{network}/addresses/", members_read()),
+    Route("api:list_leases", "GET", "/api/v1/networks/{network}/leases/", members_read()),
+    Route("api:get_network_rules", "GET", "/api/v1/networks/{network}/rules/", members_read()),
+    Route("api:set_network_rules", "PUT", "/api/v1/networks/{network}/rules/", operators(200), {"rules": [DENY]}),
+    Route("api:list_groups", "GET", "/api/v1/groups/", SIGNED_IN),
+    Route("api:create_group", "POST", "/api/v1/groups/", operators(201), {"team": "payments", "name": "new", "instances": ["{running}"]}),
+    Route("api:get_group", "GET", "/api/v1/groups/{group}/", members_read()),
+    Route("api:edit_group", "PATCH", "/api/v1/groups/{group}/", operators(200), {"name": "other"}),
+    Route("api:delete_group", "DELETE", "/api/v1/groups/{group}/", operators(204)),
+    Route("api:list_hosts", "GET", "/api/v1/hosts/", SIGNED_IN),
     Route("api:check_config", "POST", "/api/v1/config/check", SIGNED_IN, {"text": "{{}}"}),
     Route("api:nowhere", "GET", "/api/v1/nowhere/", everybody(404, anonymous=401)),
     Route("api:api-root", "GET", "/api/v1/", everybody(404)),
@@ -120,6 +145,21 @@ TABLE = (
     Route("instances:detail", "GET", "/instances/{running}/?tab=config", page(nobody=404)),
     Route("instances:edit", "POST", "/instances/{running}/edit/", page(ana=302, olga=302, root=302, vic=422, nobody=404), FORM),
     Route("instances:verb", "POST", "/instances/{running}/verbs/stop/", press(204), headers=HTMX),
+    Route("instances:detail", "GET", "/instances/{running}/?tab=network", page(nobody=404)),
+    Route("instances:rules", "POST", "/instances/{running}/rules/", press(302), RULES_FORM),
+    Route("instances:rules-plan", "POST", "/instances/{running}/rules/plan/", page(nobody=404), RULES_FORM),
+    Route("networks:list", "GET", "/networks/", page()),
+    Route("networks:create", "GET", "/networks/new/", page()),
+    Route("networks:create", "POST", "/networks/new/", page(ana=302, olga=302, root=302, vic=422), LAN_FORM | {"name": "new"}),
+    Route("networks:plan", "POST", "/networks/new/plan/", page(nobody=404), LAN_FORM | {"name": "new"}),
+    *(Route("networks:detail", "GET", f"/networks/{{network}}/?tab={tab}", page(nobody=404)) for tab in NETWORK_TABS),
+    Route("networks:edit", "GET", "/networks/{network}/edit/", page(nobody=404)),
+    Route("networks:edit", "POST", "/networks/{network}/edit/", page(ana=302, olga=302, root=302, vic=422, nobody=404), LAN_FORM),
+    Route("networks:edit-plan", "POST", "/networks/{network}/edit/plan/", page(nobody=404), LAN_FORM),
+    Route("networks:rules", "POST", "/networks/{network}/rules/", press(302), RULES_FORM),
+    Route("networks:rules-plan", "POST", "/networks/{network}/rules/plan/", page(nobody=404), RULES_FORM),
+    Route("networks:verb", "POST", "/networks/{network}/verbs/repair/", press(204), headers=HTMX),
+    Route("networks:verb", "POST", "/networks/{network}/verbs/delete/", press(204), headers=HTMX),
     Route("images:list", "GET", "/images/", page()),
     Route("images:detail", "GET", "/images/{image}/", page(nobody=404)),
     Route("images:delete", "POST", "/images/{unused}/delete/", press(204), headers=HTMX),
@@ -150,6 +190,10 @@ def world(
         "unused": Image.objects.create(team=team, host=image.host, name="unused"),
         "upload": Upload.objects.create(team=team, filename="g", size=4),
         "complete": Upload.objects.create(team=team, filename="g", size=4, received=4),
+        "network": Network.objects.create(
+            team=team, host=image.host, name="lab", uid_offset=env.network_offsets[0], cidr4="192.168.42.0/24", gateway4="192.168.42.1"
+        ),
+        "group": Group.objects.create(team=team, name="web"),
         "operation": Operation.objects.create(
             kind="instance", target_id=running.pk, target_label="web1", team=team, verb="start", status="succeeded", requested_by="ana"
         ),
@@ -190,6 +234,8 @@ def call(route: Route, client: Client, world: Mapping[str, str]) -> HttpResponse
 def filled(body: Any, world: Mapping[str, str]) -> Any:
     if isinstance(body, dict):
         return {name: filled(value, world) for name, value in body.items()}
+    if isinstance(body, list):
+        return [filled(value, world) for value in body]
     return body.format(**world) if isinstance(body, str) else body
 
 
@@ -268,25 +314,29 @@ def test_no_socket_is_missing() -> None:
 TASKS = {
     "instances.converge": ("instance_id",),
     "instances.apply_forwards": ("instance_id",),
+    "instances.keep_taps": (),
     "instances.build_image": ("image_id",),
     "instances.erase_image": ("image_id",),
     "instances.sweep": (),
     "instances.inspect_host": (),
+    "networks.converge": ("network_id",),
+    "networks.keep_filter": ("host_id",),
 }
 
 
 def test_no_task_is_missing() -> None:
     """INV-12."""
-    importlib.import_module("instances.tasks")
+    for app_name in ("instances", "networks"):
+        importlib.import_module(f"{app_name}.tasks")
     ours = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
     assert {name: tuple(inspect.signature(task.run).parameters) for name, task in ours.items()} == TASKS
 
 
 @pytest.mark.parametrize("task", [name for name, arguments in TASKS.items() if arguments])
-@pytest.mark.parametrize("given", ["../../etc/passwd", "", "7", "x'; DROP TABLE", "00000000-0000-0000-0000-00000000000g"])
+@pytest.mark.parametrize("given", ["../../etc/passwd", "", "7.0", "x'; DROP TABLE", "00000000-0000-0000-0000-00000000000g"])
 def test_a_task_takes_nothing_but_an_id(db: None, task: str, given: str) -> None:
     """SEC-D2."""
-    importlib.import_module("instances.tasks")
+    importlib.import_module(f"{task.partition('.')[0]}.tasks")
     with pytest.raises(ValueError):
         app.tasks[task](given)
 

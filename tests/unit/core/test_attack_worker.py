@@ -3,6 +3,7 @@
 import pytest
 
 import instances.tasks  # noqa: F401  # registers them
+import networks.tasks  # noqa: F401
 from opsweb.celery import app
 
 
@@ -23,7 +24,9 @@ def test_no_result_is_kept_where_somebody_may_forge_it() -> None:
 
 
 @pytest.mark.parametrize("argument", ["../x", "", "*", "06869add-3412-47f9-a55d-9419e23da980/..", 7, None, {"pk": 1}, ["x"]])
-@pytest.mark.parametrize("task", ["instances.converge", "instances.apply_forwards", "instances.build_image", "instances.erase_image"])
+@pytest.mark.parametrize(
+    "task", ["instances.converge", "instances.apply_forwards", "instances.build_image", "instances.erase_image", "networks.converge"]
+)
 def test_an_argument_is_an_id_or_nothing_happens(task: str, argument: object) -> None:
     with pytest.raises((ValueError, AttributeError, TypeError)):
         app.tasks[task](argument)
@@ -39,4 +42,7 @@ def test_there_is_no_task_that_we_do_not_know() -> None:
         "instances.erase_image",
         "instances.sweep",
         "instances.inspect_host",
+        "instances.keep_taps",  # no argument: a look at this host's taps
+        "networks.converge",
+        "networks.keep_filter",
     }
