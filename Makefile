@@ -13,7 +13,7 @@ CODE := opsweb instances networks tests manage.py .ci
 
 .DEFAULT_GOAL := help
 .PHONY: help up restart status logs down admin-password clean-host develop check format lint golden lock bench test \
-	unit test-contract test-host test-browser \
+	unit test-postgres test-contract test-host test-browser \
 	lint-format lint-code lint-templates lint-imports lint-types lint-migrations lint-deploy
 
 help: ## this list
@@ -73,6 +73,9 @@ lint-deploy:
 
 unit: ## fast tests: no root, no network, no QEMU
 	$(PYTEST) tests/unit tests/contract -m "not host" -n 2
+
+test-postgres: ## what writes, against a PostgreSQL of its own (as root, or with its group's rights)
+	$(PY) -m tests.postgres tests/unit/services tests/unit/networks tests/unit/reconcile tests/unit/teams tests/unit/core -q -n 2
 
 test-contract: ## both drivers against one suite; the real one needs root
 	$(ISOLATED) $(PYTEST) tests/contract

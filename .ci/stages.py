@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "test-output"
 LINT = ("lint-format", "lint-code", "lint-templates", "lint-imports", "lint-types", "lint-migrations", "lint-deploy")
-TESTS = ("unit", "test-host", "test-browser")
+TESTS = ("unit", "test-postgres", "test-host", "test-browser")
 STAGE_SECONDS = 2400
 
 

@@ -19,9 +19,13 @@ for name in ("uploads", "images", "base", "vm"):
     (SCRATCH / "state" / name).mkdir(parents=True)
 (SCRATCH / "run").mkdir()
 
+import dj_database_url  # noqa: E402
+
 from opsweb.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+if url := os.environ.get("TEST_DATABASE_URL"):  # tests/postgres.py
+    DATABASES = {"default": dj_database_url.parse(url)}
 WHITENOISE_AUTOREFRESH = True

@@ -25,6 +25,7 @@ SUPERSEDES: dict[str, frozenset[str]] = {
 }
 
 Status = Operation.Status
+TRIES = 3  # of an insert that others are faster with
 
 
 def active(kind: str, target_id: UUID) -> Operation | None:
@@ -34,21 +35,22 @@ def active(kind: str, target_id: UUID) -> Operation | None:
 
 def begin(actor: Actor, verb: str, *, kind: str, target_id: UUID, label: str, team_id: int) -> Operation:
     """Make the operation, inside the caller's transaction. Raises: Conflict("busy") that says who is at it and since when."""
-    current = active(kind, target_id)
-    if current is not None and current.verb in SUPERSEDES.get(verb, ()):
-        finish(current, Status.SUPERSEDED, "superseded", f"Pushed aside by {verb}, asked for by {actor.name}.")
-    elif current is not None:
-        raise _busy(current)
-    try:
-        with transaction.atomic():
-            operation = Operation.objects.create(
-                kind=kind, target_id=target_id, target_label=label, team_id=team_id, verb=verb, requested_by=actor.name
-            )
-    except IntegrityError as error:  # somebody else was first between our look and our insert
-        other = active(kind, target_id)
-        raise (_busy(other) if other else Conflict("Somebody else was first. Try again.", code="busy")) from error
-    events.changed("operation", operation.id, team_id)
-    return operation
+    for _ in range(TRIES):
+        current = active(kind, target_id)
+        if current is not None and current.verb in SUPERSEDES.get(verb, ()):
+            finish(current, Status.SUPERSEDED, "superseded", f"Pushed aside by {verb}, asked for by {actor.name}.")
+        elif current is not None:
+            raise _busy(current)
+        try:
+            with transaction.atomic():
+                operation = Operation.objects.create(
+                    kind=kind, target_id=target_id, target_label=label, team_id=team_id, verb=verb, requested_by=actor.name
+                )
+        except IntegrityError:  # somebody was first between our look and our insert; what they began may be for us to push aside
+            continue
+        events.changed("operation", operation.id, team_id)
+        return operation
+    raise Conflict("Others were first, again and again. Try once more.", code="busy")
 
 
 def _busy(current: Operation) -> Conflict:

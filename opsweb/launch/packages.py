@@ -15,8 +15,9 @@ REDIS = ("redis-server",)
 LIBRARIES = ("libarchive13",)  # libarchive-c loads it to read uploaded archives
 HOST = ("qemu-system-x86", "qemu-utils", "nftables", "dnsmasq-base", "busybox-static", "iproute2")
 # What the tests use beside the panel's own: a browser, the documents' own compiler (with gcc it links dynamically), small tools.
-TESTS = ("chromium", "fonts-dejavu-core", "golang-go", "gcc", "libc6-dev", "curl", "socat", "procps", "cpio", "util-linux")
+TESTS = ("chromium", "fonts-dejavu-core", "golang-go", "gcc", "libc6-dev", "curl", "socat", "procps", "cpio", "util-linux", "postgresql")
 
+SERVICES = {"redis-server", "postgresql"}  # packages that would start one of the same name
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_MARK = "# opsweb: no service starts while its packages are installed"
 POLICY_TEXT = f"#!/bin/sh\n{POLICY_MARK}\nexit 101\n"
@@ -48,8 +49,8 @@ def ensure(names: Sequence[str]) -> list[str]:
     _check_can_install(lacking)
     with services_held():
         _install(lacking)
-    if "redis-server" in lacking:
-        _keep_off_at_boot("redis-server")
+    for service in SERVICES & set(lacking):
+        _keep_off_at_boot(service)
     return lacking
 
 
@@ -103,7 +104,7 @@ def _apt(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _keep_off_at_boot(service: str) -> None:
-    """The policy forbids the start now; without this Debian's own redis would listen on 6379 after the next boot."""
+    """The policy forbids the start now; without this Debian's own redis would listen on 6379 after the next boot, for one."""
     # By their own tools, which also work where no init system runs: update-rc.d(8) for sysvinit, deb-systemd-helper(1p) for systemd.
     for argv in (["update-rc.d", service, "disable"], ["deb-systemd-helper", "disable", f"{service}.service"]):
         if shutil.which(argv[0]):

@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.contract.hypervisors import FakeRig, QemuRig, Rig, in_own_namespace, short_directory
+from tests.namespaces import fresh_network
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_network() -> Iterator[None]:
+    """Each module has a network of its own."""
+    with fresh_network():
+        yield
 
 
 @pytest.fixture

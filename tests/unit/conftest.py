@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from channels.layers import channel_layers
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
 from django.http import HttpResponse
 from django.test import Client
 
@@ -131,11 +131,21 @@ def api() -> Callable[..., Api]:
     return client
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Other connections of a PostgreSQL see only what is committed."""
+    for item in items:
+        if connection.vendor == "postgresql" and "file_database" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
 @pytest.fixture
-def file_database(tmp_path: Path, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SQLite in a file with the panel's own options, so that threads have connections of their own, as processes have."""
+def file_database(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A database whose threads have connections of their own, as processes have: PostgreSQL, or SQLite in a file."""
     monkeypatch.setattr(queue, "_send", lambda *_: None)
     monkeypatch.setattr(events, "_send", lambda *_: None)
+    if connection.vendor == "postgresql":
+        yield
+        return
     before, memory = connections.settings["default"], connections["default"]
     with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as file:
         memory.connection.backup(file)

@@ -39,6 +39,8 @@ def wanted(make_instance: Make, sent: SentTasks) -> Instance:
 
 def forge(instance: Instance, column: str, value: Any) -> None:
     """Write past Django and past SQLite's own checks, as one who holds the file can."""
+    if connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL refuses such a row itself, whoever writes it")
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA ignore_check_constraints = 1")
         cursor.execute(f"UPDATE instances_instance SET {column} = %s WHERE id = %s", [value, instance.pk.hex])  # noqa: S608
