@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tests.bench.panel import BenchPanel, bench_panel
 from tests.bench.rows import burst, create, echo, events, flood, listing
 from tests.bench.table import Row, render
-from tests.contract.hypervisors import in_own_namespace
 from tests.host.scratch import CLONE
+from tests.namespaces import in_own_namespace
 
 GROUPS: dict[str, Callable[[BenchPanel], list[Row]]] = {
     "create": create.measure,

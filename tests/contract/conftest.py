@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.hypervisors import FakeRig, QemuRig, Rig, in_own_namespace, short_directory
-from tests.namespaces import fresh_network
+from tests.contract.hypervisors import FakeRig, QemuRig, Rig, short_directory
+from tests.namespaces import fresh_network, in_own_namespace
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import struct
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID, uuid4
-
-import pytest
 
 from instances.hypervisor import identity
 from instances.hypervisor.base import Forward, Hypervisor, Machine, Observation, Power, UserNic
@@ -44,17 +41,6 @@ def short_directory() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path)
-
-
-def in_own_namespace() -> None:
-    """Never bind or reach anything in the network of the machine; in our own namespace bring the loopback up."""
-    try:
-        shared = Path("/proc/self/ns/net").readlink() == Path("/proc/1/ns/net").readlink()
-    except PermissionError:  # pid 1 is not ours to look at; a namespace just made has no route
-        shared = subprocess.run(["/usr/sbin/ip", "route"], check=True, capture_output=True, timeout=10).stdout != b""
-    if shared:
-        pytest.fail("Refused: this process shares the network of the machine. Run it by `unshare --net --mount --fork`.", pytrace=False)
-    subprocess.run(["/usr/sbin/ip", "link", "set", "lo", "up"], check=True, timeout=10)
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:

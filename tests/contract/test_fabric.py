@@ -15,6 +15,7 @@ from networks.fabric import locks
 from networks.fabric.base import Endpoint, Fabric, FabricError, Guard, Redirect
 from networks.fabric.fake import FakeFabric
 from networks.fabric.linux import LinuxFabric
+from tests.namespaces import in_own_namespace
 
 TAG = "c0de"
 WEB = Endpoint("tcp", "127.0.0.1", 80)
@@ -57,17 +58,6 @@ def bench(request, tmp_path) -> Iterator[Bench]:
     for opened in sockets:
         opened.close()
     nft("flush", "ruleset")
-
-
-def in_own_namespace() -> None:
-    """Never touch the network of the machine: these tests flush its rules."""
-    try:
-        shared = Path("/proc/self/ns/net").readlink() == Path("/proc/1/ns/net").readlink()
-    except PermissionError:  # pid 1 is not ours to look at; a namespace just made has no route
-        shared = subprocess.run(["/usr/sbin/ip", "route"], check=True, capture_output=True, timeout=10).stdout != b""
-    if shared:
-        pytest.fail("Refused: this process shares the network of the machine. Run it by `unshare --net --mount --fork`.", pytrace=False)
-    subprocess.run(["/usr/sbin/ip", "link", "set", "lo", "up"], check=True, timeout=10)
 
 
 def nft(*arguments: str) -> str:

@@ -15,7 +15,7 @@ from networks.fabric.base import FabricError, Mode, NetworkPlan, NicPlan
 from networks.fabric.linux import LinuxFabric
 from tests.contract.network_benches import ANN, BOB, OTHER, PLAN, TAG, dnsmasq_pids, ip, kill_dnsmasq
 from tests.contract.tap_guests import ACK, DISCOVER, NAK, REQUEST, TapGuest, resolve, reverse
-from tests.contract.test_fabric import in_own_namespace
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 Plugging = Callable[[NetworkPlan, NicPlan], TapGuest]

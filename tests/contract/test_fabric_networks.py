@@ -19,7 +19,7 @@ from tests.contract.network_benches import (
     linux_bench,
     removed_afterwards,
 )
-from tests.contract.test_fabric import in_own_namespace
+from tests.namespaces import in_own_namespace
 
 
 @pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.host)])

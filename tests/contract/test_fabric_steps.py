@@ -13,7 +13,7 @@ from networks.fabric.base import FabricError, Mode, NicPlan
 from networks.fabric.linux import LinuxFabric
 from tests.contract.breaking import Steps, die, in_a_child, refuse, watched
 from tests.contract.network_benches import ANN, BOB, OTHER, PLAN, TAG, changes, ip, run, snapshot
-from tests.contract.test_fabric import in_own_namespace
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 EDITED = replace(PLAN, gateway4="192.168.33.2", mtu=1400, domain="other.internal", cidr6="", gateway6="", nics=(replace(BOB, address6=""),))

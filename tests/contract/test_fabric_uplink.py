@@ -15,7 +15,7 @@ from networks.fabric.linux import LinuxFabric
 from tests.contract.breaking import Steps, die, in_a_child, refuse, watched
 from tests.contract.network_benches import BOB, PLAN, TAG, changes, ip, run, snapshot
 from tests.contract.tap_guests import REQUEST, TapGuest
-from tests.contract.test_fabric import in_own_namespace
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 UPLINK = replace(

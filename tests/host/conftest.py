@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.hypervisors import QemuRig, in_own_namespace, short_directory
-from tests.namespaces import fresh_network
+from tests.contract.hypervisors import QemuRig, short_directory
+from tests.namespaces import fresh_network, in_own_namespace
 
 PROGRAMS = Path(__file__).parent / "programs"
 

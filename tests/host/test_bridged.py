@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.contract.hypervisors import in_own_namespace, until
+from tests.contract.hypervisors import until
 from tests.host.conftest import PROGRAMS
 from tests.host.outside import PAGE, the_outside
 from tests.host.scratch import scratch_panel
+from tests.namespaces import in_own_namespace
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 OUTSIDE = "outside.example"

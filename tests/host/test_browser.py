@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.window import Visit, chromium
-from tests.contract.hypervisors import in_own_namespace
 from tests.host.panel import PORT, RealPanel, get, real_panel
+from tests.namespaces import in_own_namespace
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}

@@ -13,9 +13,10 @@ from instances.imaging.builder import build
 from instances.imaging.hello import build_hello
 from instances.imaging.image import default_entries
 from instances.imaging.kernel import Kernel, find_kernel
-from tests.contract.hypervisors import free_port, in_own_namespace, short_directory
+from tests.contract.hypervisors import free_port, short_directory
 from tests.host.bare_guest import MAC, BareGuest, booted, script_image
 from tests.host.scratch import KERNEL
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

@@ -29,7 +29,8 @@ from opsweb.core.models import Host, Operation
 from opsweb.environment import env
 from opsweb.teams.models import Team
 from tests.conftest import SentTasks
-from tests.contract.hypervisors import in_own_namespace, short_directory
+from tests.contract.hypervisors import short_directory
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

@@ -9,8 +9,8 @@ import pytest
 from networks.fabric import nft
 from networks.fabric.base import Counts, FabricError, NicCounts
 from networks.fabric.packet_filter import PacketFilter
-from tests.contract.hypervisors import in_own_namespace
 from tests.host.spaces import Space
+from tests.namespaces import in_own_namespace
 from tests.unit.networks.plans import ALL, ISOLATED, NAT, PLAIN, TAG, rule
 
 pytestmark = pytest.mark.host

@@ -13,11 +13,11 @@ import pytest
 
 from networks.fabric.base import Mode, NetworkPlan, NicPlan, RulePlan
 from networks.fabric.packet_filter import PacketFilter
-from tests.contract.hypervisors import in_own_namespace
 from tests.host import frames as f
 from tests.host.spaces import ip, sysctl
 from tests.host.spoofs import GATEWAY, LEGAL4, LEGAL6, ME, NOTHING, OTHER, PEER, SPOOFS, Who, eth4, eth6, udp4, udp6
 from tests.host.taps import Ears, Tap, bridged, port
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from tests.contract.hypervisors import in_own_namespace
 from tests.host import frames as f
 from tests.host import spaces
 from tests.host.meeting import (
@@ -34,6 +33,7 @@ from tests.host.meeting import (
     inject,
     meeting,
 )
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from networks.fabric.base import FabricError
-from tests.contract.hypervisors import in_own_namespace
 from tests.host import spaces
 from tests.host.meeting import ALL, B1, BLUE, OUTSIDE, R1, R2, RED, Place, meeting, rule, with_nic, with_rules
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

@@ -8,7 +8,6 @@ import pytest
 from networks.fabric import nft
 from networks.fabric.base import Guard
 from networks.fabric.linux import LinuxFabric
-from tests.contract.hypervisors import in_own_namespace
 from tests.host import frames as f
 from tests.host.meeting import (
     ALL,
@@ -29,6 +28,7 @@ from tests.host.meeting import (
     inject,
     meeting,
 )
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

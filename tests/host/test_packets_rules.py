@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from networks.fabric.base import Endpoint, ForwardPlan, RulePlan
-from tests.contract.hypervisors import in_own_namespace
 from tests.host import frames as f
 from tests.host import spaces
 from tests.host.meeting import ALL, B1, BLUE, HERE, HOST, OUTSIDE, R1, R2, RED, ROUTED, U1, Place, meeting, rule, with_nic, with_rules
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.hypervisors import in_own_namespace
 from tests.host.outside import PAGE, WORLD, the_outside
 from tests.host.panel import PARTS, PORT, RealPanel, answers, get, real_panel, wait_until
+from tests.namespaces import in_own_namespace
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 SERVER = ("-a", "httpd", "-a", "-f", "-a", "-vv", "-a", "-p", "-a", "8080", "-a", "-h", "-a", "/")
