@@ -20,6 +20,7 @@ from instances.hypervisor.qemu import QemuHypervisor
 from instances.hypervisor.tiny_guest import END_WITH_3, MARKER, PANIC, POWER_OFF, tiny_guest
 
 UID = 800_901
+TAG = f"test{os.getpid()}"  # of a run of its own: two may go on at once
 TAP = "owtest0"
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000  # linux/if_tun.h
 PATIENCE = 20.0
@@ -138,7 +139,7 @@ class QemuRig(Rig):
     """Real QEMUs, whose guest is the tiny one."""
 
     def again(self) -> Hypervisor:
-        return QemuHypervisor(self.root / "run", self.root / "state", group=0, tag="test")
+        return QemuHypervisor(self.root / "run", self.root / "state", group=0, tag=TAG)
 
     def machine(self) -> Machine:
         kernel = self.root / "tiny"

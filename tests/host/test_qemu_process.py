@@ -16,7 +16,7 @@ from instances.hypervisor import accel, identity, qemu
 from instances.hypervisor.base import DriverError, ExitReason, Forward, Machine, Power
 from instances.hypervisor.cgroups import mounted
 from instances.hypervisor.tiny_guest import MARKER, PANIC, POWER_OFF, REBOOT
-from tests.contract.hypervisors import UID, QemuRig, free_port, until
+from tests.contract.hypervisors import TAG, UID, QemuRig, free_port, until
 
 pytestmark = pytest.mark.host
 
@@ -59,7 +59,7 @@ class TestPrivileges:
 
     def test_inv_10_sec_a8_sockets_logs_and_record_are_closed_to_others(self, qemus: QemuRig):
         machine = qemus.machine()
-        qemus.driver = qemu.QemuHypervisor(qemus.root / "run", qemus.root / "state", group=4242, tag="test")
+        qemus.driver = qemu.QemuHypervisor(qemus.root / "run", qemus.root / "state", group=4242, tag=TAG)
         qemus.driver.start(machine)
         paths = qemus.driver.paths(machine.id)
         expected = {
@@ -90,9 +90,9 @@ class TestPrivileges:
         if mounted() is None:
             assert "no cgroup v2" in seen.limits
         else:
-            assert f"/opsweb-test/{machine.id}" in Path(f"/proc/{seen.pid}/cgroup").read_text()
+            assert f"/opsweb-{TAG}/{machine.id}" in Path(f"/proc/{seen.pid}/cgroup").read_text()
             qemus.driver.erase(machine.id)
-            assert not (mounted() / "opsweb-test").exists()
+            assert not (mounted() / f"opsweb-{TAG}").exists()
 
     def test_inv_10_a_vm_never_runs_as_root(self, qemus: QemuRig):
         with pytest.raises(DriverError, match="cannot run as root"):
