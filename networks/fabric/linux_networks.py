@@ -120,7 +120,8 @@ class LinuxNetworks:
         shutil.rmtree(self._networks, ignore_errors=True)
 
     def _make_directory(self, network: NetworkPlan, undo: Undo) -> Path:
-        self._networks.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._networks.parent.mkdir(parents=True, exist_ok=True)
+        files.make_directory(self._networks, mode=0o711)  # each dnsmasq goes through it as a user of its own, whatever the umask is
         directory = self._directory(network.id)
         if not directory.exists():
             undo.later(shutil.rmtree, directory, ignore_errors=True)

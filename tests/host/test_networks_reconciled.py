@@ -37,8 +37,9 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The real driver in this namespace, on a run directory of its own."""
+    """The real driver in this namespace, on a run directory of its own, with the worker's umask."""
     in_own_namespace()
+    umask = os.umask(0o007)
     with short_directory() as path:
         path.chmod(0o755)  # as the run directory is: each dnsmasq reads its files below it
         monkeypatch.setattr(env, "driver", "real")
@@ -48,6 +49,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         try:
             yield
         finally:
+            os.umask(umask)
             fabric().remove_all()
             fabric.cache_clear()
 
