@@ -94,7 +94,9 @@ def _old_strays(strays: set[str]) -> list[str]:
     with suppress(FileNotFoundError, ValueError):
         known = json.loads(path.read_text())
     since = {tap: min(known.get(tap, now), now) for tap in strays}
-    if since != known:
+    if not since:
+        path.unlink(missing_ok=True)
+    elif since != known:
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(since))
         fresh.replace(path)
