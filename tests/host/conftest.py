@@ -32,9 +32,9 @@ def qemus() -> Iterator[QemuRig]:
 
 @pytest.fixture(scope="session")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The networking document's two user-mode programs, built as it says."""
+    """The networking document's programs, built as it says: the user-mode pair g and z, the bridged pair server and client."""
     directory = tmp_path_factory.mktemp("document")
-    for name in ("g", "z"):
+    for name in ("g", "z", "server", "client"):
         place = directory / name
         place.mkdir()
         (place / "main.go").write_text((PROGRAMS / f"{name}.go").read_text())

@@ -1,4 +1,4 @@
-"""A world outside the host: a second network namespace behind a veth, with a web page and a name server. Used by test_whole_road."""
+"""A world outside the host: a second network namespace behind a veth, with a web page and a name server. For whole roads."""
 
 import subprocess
 import sys
@@ -15,15 +15,20 @@ import http.server, sys
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(sys.argv[2].encode())
-server = http.server.HTTPServer((sys.argv[1], 8080), Page)
+    def log_message(self, *words):
+        pass
+server = http.server.ThreadingHTTPServer((sys.argv[1], 8080), Page)
 print('ready', flush=True)
 server.serve_forever()
 """
 
 
 @contextmanager
-def the_outside(name: str) -> Iterator[None]:
-    """Joined to this namespace, which must be the test's own; `name` resolves to its page, also for the host's resolver."""
+def the_outside(name: str) -> Iterator[list[str]]:
+    """Joined to this namespace, which must be the test's own; `name` resolves to its page, also for the host's resolver.
+
+    Yields the words before a command that is to run out there.
+    """
     with _process(["unshare", "--net", sys.executable, "-I", "-c", KEEP]) as keeper:
         within = ["nsenter", "-t", str(keeper.pid), "-n"]
         _ip(f"link add outside0 type veth peer name outside1 netns {keeper.pid}")
@@ -39,7 +44,7 @@ def the_outside(name: str) -> Iterator[None]:
             _resolver(WORLD),
         ):
             try:
-                yield
+                yield within
             finally:
                 _ip("link del outside0")
 
