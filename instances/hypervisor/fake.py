@@ -44,9 +44,11 @@ class FakeHypervisor:
     def lock(self, vm: UUID) -> Iterator[None]:
         self._make_directory(self._run / "locks")
         with locks.held(self._run / "locks", vm):
-            yield
-            if not self._has_files(vm):
-                locks.remove(self._run / "locks", vm)
+            try:
+                yield
+            finally:
+                if not self._has_files(vm):
+                    locks.remove(self._run / "locks", vm)
 
     def list(self) -> list[UUID]:
         found = set()
@@ -100,7 +102,7 @@ class FakeHypervisor:
             for directory in (self.paths(vm).run, self.paths(vm).state):
                 with suppress(FileNotFoundError):
                     shutil.rmtree(directory)
-        locks.remove(self._run / "locks", vm)
+        locks.discard(self._run / "locks", vm)
 
     def _boot(self, machine: Machine) -> None:
         paths = self.paths(machine.id)

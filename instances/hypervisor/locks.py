@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -32,6 +32,18 @@ def held(directory: Path, vm: UUID) -> Iterator[None]:
 def remove(directory: Path, vm: UUID) -> None:
     """Remove the lock's file, which its holder may do: who waits for it sees that it is gone and takes the next."""
     (directory / str(vm)).unlink(missing_ok=True)
+
+
+def discard(directory: Path, vm: UUID) -> None:
+    """Remove the lock's file when nobody holds it; a holder's own stays, or a second one would come in beside it."""
+    path = directory / str(vm)
+    with suppress(FileNotFoundError):
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if _lock(fd) and _is_still(path, fd):
+                path.unlink()
+        finally:
+            os.close(fd)
 
 
 def _acquire(path: Path, until: float) -> int:

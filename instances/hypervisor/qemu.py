@@ -57,9 +57,11 @@ class QemuHypervisor:
     def lock(self, vm: UUID) -> Iterator[None]:
         launch.make_directory(self._run / "locks", self._group)
         with locks.held(self._run / "locks", vm):
-            yield
-            if not self._has_files(vm):
-                locks.remove(self._run / "locks", vm)
+            try:
+                yield
+            finally:
+                if not self._has_files(vm):
+                    locks.remove(self._run / "locks", vm)
 
     def list(self) -> list[UUID]:
         found = {vm for _, vm in identity.find_all(self._run / "vm")}
@@ -143,7 +145,7 @@ class QemuHypervisor:
         for directory in (self.paths(vm).run, self.paths(vm).state):
             with suppress(FileNotFoundError):
                 shutil.rmtree(directory)
-        locks.remove(self._run / "locks", vm)
+        locks.discard(self._run / "locks", vm)
 
     def _has_files(self, vm: UUID) -> bool:
         return self.paths(vm).run.exists() or self.paths(vm).state.exists()

@@ -268,6 +268,16 @@ class TestHypervisor:
         other.join(10)
         assert other.exitcode == 0
 
+    def test_inv_06_who_erases_a_vm_holds_its_lock_to_the_end(self, rig: Rig, monkeypatch: pytest.MonkeyPatch):
+        machine = rig.machine()
+        monkeypatch.setattr(locks, "WAIT", 0.1)
+        with rig.driver.lock(machine.id):
+            rig.driver.start(machine)
+            rig.driver.erase(machine.id)
+            with pytest.raises(DriverError), rig.driver.lock(machine.id):
+                pass
+        assert [name for name in rig.files() if str(machine.id) in name] == []
+
     def test_inv_02_a_lock_dies_with_its_holder(self, rig: Rig):
         vm, there = uuid4(), multiprocessing.Event()
         other = in_another_process(hold, rig, vm, there, multiprocessing.Event())
