@@ -33,7 +33,7 @@ def _sets(networks: Sequence[NetworkPlan]) -> Iterator[str]:
     yield named_set("inner", "type ifname", _bridges(inner))
     yield named_set("isolated", "type ifname", _bridges(p for p in inner if p.mode == Mode.ISOLATED))
     yield named_set("uplinks", "type ifname", _bridges(p for p in networks if p.mode == Mode.UPLINK))
-    yield named_set("within", "type ifname . ifname", _within(networks))
+    yield named_map("within", "type ifname . ifname : verdict", _within(networks))
     guests4 = (f'"{plan.bridge}" . {nic.address4}' for plan in networks for nic in plan.nics)
     yield named_set("guests4", "type ifname . ipv4_addr", guests4)
     guests6 = (f'"{plan.bridge}" . {address}' for plan in networks for nic in plan.nics for address in _addresses6(nic))
@@ -48,10 +48,21 @@ def _bridges(networks: Iterable[NetworkPlan]) -> Iterator[str]:
     return (f'"{plan.bridge}"' for plan in networks)
 
 
-def _within(networks: Sequence[NetworkPlan]) -> list[str]:
-    """Pairs of bridges that exchange packets: each with itself, and with those that it or they are linked to."""
+def _within(networks: Sequence[NetworkPlan]) -> dict[str, str]:
+    """Pairs of bridges that exchange packets: each with itself, and with those that it or they are linked to; and who judges what passes.
+
+    What nobody has a rule about needs no judge. An uplink's guests may not ask metadata services, whatever the rules are.
+    """
     pairs = {(plan.bridge, other) for plan in networks for other in (plan.bridge, *plan.linked)}
-    return [f'"{one}" . "{other}"' for one, other in sorted(pairs | {(other, one) for one, other in pairs})]
+    ruled = {plan.bridge for plan in networks if any(nic.rules for nic in plan.nics)}
+    uplinks = {plan.bridge for plan in networks if plan.mode == Mode.UPLINK}
+
+    def verdict(one: str, other: str) -> str:
+        if one in uplinks:
+            return "goto uplinked"
+        return "goto exchanged" if {one, other} & ruled else "accept"
+
+    return {f'"{one}" . "{other}"': verdict(one, other) for one, other in sorted(pairs | {(other, one) for one, other in pairs})}
 
 
 def _addresses6(nic: NicPlan) -> tuple[str, ...]:
@@ -69,20 +80,19 @@ def _chains(wildcard: str) -> Iterator[str]:
     metadata = [f"ip daddr {braces(METADATA_V4)} drop", f"ip6 daddr {braces(a for a in METADATA_V6 if a != _LINK_LOCAL6)} drop"]
     # 127/8 is let onto our bridges for forwards (route_localnet): a guest must neither come from there nor reach it.
     yield base_chain("raw", "filter", "prerouting", "raw", [
-        f'iifname "{wildcard}" ip saddr 127.0.0.0/8 drop',
-        f'iifname "{wildcard}" ip daddr 127.0.0.0/8 drop',
+        f'ip saddr 127.0.0.0/8 iifname "{wildcard}" drop',
+        f'ip daddr 127.0.0.0/8 iifname "{wildcard}" drop',
     ])  # fmt: skip
     yield from _verdicts(metadata)
     yield chain("forwarded", [
-        "iifname . oifname @within goto exchanged",
         "iifname @isolated drop",
         "oifname @isolated drop",
         "iifname @inner oifname @inner drop",
         # A guest of an uplink and one of another network: two networks as well.
         "iifname . ip saddr @guests4 oifname . ip daddr @guests4 drop",
         "iifname . ip6 saddr @guests6 oifname . ip6 daddr @guests6 drop",
-        "ct state related accept",
         "ct direction reply accept",
+        "ct state related accept",
         "iifname @inner goto outbound",
         "iifname . ip saddr @guests4 drop",  # an uplink's guest that takes the host for its router
         "iifname . ip6 saddr @guests6 drop",
@@ -90,6 +100,7 @@ def _chains(wildcard: str) -> Iterator[str]:
         "goto judge",
     ])  # fmt: skip
     yield base_chain("forward", "filter", "forward", "filter", [
+        "iifname . oifname vmap @within",
         "iifname @bridges goto forwarded",
         "oifname @bridges goto forwarded",
         f'iifname "{wildcard}" drop',  # a bridge that no plan knows
@@ -107,7 +118,9 @@ def _verdicts(metadata: list[str]) -> Iterator[str]:
         "ip6 daddr vmap @in6",
         "accept",
     ])  # fmt: skip
-    yield chain("exchanged", ["ct state related accept", "ct direction reply accept", "iifname @uplinks goto outbound", "goto judge"])
+    answers = ("ct direction reply accept", "ct state related accept")
+    yield chain("exchanged", [*answers, "goto judge"])
+    yield chain("uplinked", [*answers, "goto outbound"])
     yield chain("outbound", [*metadata, "goto judge"])
     yield chain("inbound", ["ct status dnat goto judge", "ip6 daddr @routed6 goto judge", "drop"])
 

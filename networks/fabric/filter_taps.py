@@ -62,7 +62,7 @@ def _sets(nics: Sequence[NicPlan]) -> Iterator[str]:
     of6 = [nic for nic in nics if nic.address6]
     own6 = [(nic.tap, address) for nic in of6 for address in (nic.address6, link_local(nic.mac))]
     yield named_set("macs", "type ifname . ether_addr", (f'"{n.tap}" . {n.mac}' for n in nics))
-    yield named_set("arp_senders", "type ifname . ether_addr . ipv4_addr", (f'"{n.tap}" . {n.mac} . {n.address4}' for n in nics))
+    yield named_set("senders4", "type ifname . ether_addr . ipv4_addr", (f'"{n.tap}" . {n.mac} . {n.address4}' for n in nics))
     yield named_set("addresses4", "type ifname . ipv4_addr", (f'"{n.tap}" . {n.address4}' for n in nics))
     # Of a DHCP request: the relay's address, which must be none, and the client's MAC (RFC 2131: giaddr, chaddr).
     requests = (f'"{n.tap}" . 0x{n.mac.replace(":", "")}' for n in nics)
@@ -90,6 +90,8 @@ def _chains(wildcard: str, *, has_rates: bool) -> Iterator[str]:
         "goto refused",
     ])  # fmt: skip
     yield base_chain("prerouting", "filter", "prerouting", "-300", [
+        # Most frames, in one look-up: whatever TCP is said over IPv4 passes if its sender is who it says.
+        "ether type ip meta l4proto tcp iifname . ether saddr . ip saddr @senders4 goto passed",
         "iifname . ether saddr @macs goto from_tap",
         f'iifname "{wildcard}" goto refused',
     ])  # fmt: skip
@@ -125,7 +127,7 @@ def _arp_and_ip4() -> Iterator[str]:
     yield chain("arp_probe", ["iifname . arp daddr ip @addresses4 goto passed", "goto refused"])
     ethernet = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4"
     yield chain("any_arp", [
-        f"{ethernet} arp operation {{ request, reply }} iifname . arp saddr ether . arp saddr ip @arp_senders goto passed",
+        f"{ethernet} arp operation {{ request, reply }} iifname . arp saddr ether . arp saddr ip @senders4 goto passed",
         f"{ethernet} arp operation request iifname . arp saddr ether @macs arp saddr ip 0.0.0.0 goto arp_probe",
         "goto refused",
     ])  # fmt: skip

@@ -74,7 +74,7 @@ def test_other_networks_do_not_hold(one, other):
         f"add rule {NETS} forward accept",
         f"insert rule {TAPS} prerouting accept",
         f'delete element {TAPS} macs {{ "{PLAIN.tap}" . {PLAIN.mac} }}',
-        f'add element {NETS} within {{ "{NAT.bridge}" . "{ISOLATED.bridge}" }}',
+        f'add element {NETS} within {{ "{NAT.bridge}" . "{ISOLATED.bridge}" : accept }}',
         f"add element {NETS} nat4 {{ 203.0.113.0/24 }}",
     ],
 )
