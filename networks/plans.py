@@ -76,7 +76,8 @@ def _check_row(network: Network) -> None:
 
 
 def _read(ids: Iterable[UUID]) -> list[Network]:
-    nics = Nic.objects.select_related("instance__team").prefetch_related("forwards").order_by("pk")
+    columns = ("network", "position", "name", "tag", "mac", "address4", "address6", "rate_kbit")
+    nics = Nic.objects.select_related("instance__team").only(*columns, "instance__name", "instance__team__name").order_by("pk")
     rules = Rule.objects.select_related("peer_network")
     linked = Network.objects.filter(desired=Desired.PRESENT)
     parts = (Prefetch("nics", nics), Prefetch("rules", rules), Prefetch("linked", linked))
@@ -84,7 +85,7 @@ def _read(ids: Iterable[UUID]) -> list[Network]:
 
 
 class _Reader:
-    """What several networks share: rules of instances, members of groups, each other's subnets."""
+    """What several networks share: rules of instances, forwards, members of groups, each other's subnets."""
 
     def __init__(self, networks: Sequence[Network], held: Collection[Endpoint] = ()) -> None:
         self._held = frozenset(held)
@@ -96,12 +97,15 @@ class _Reader:
         rules = [rule for network in networks for rule in network.rules.all()] + [rule for own in self._rules.values() for rule in own]
         self._plans: dict[UUID, RulePlan] = {}
         self._groups = _group_addresses({rule.peer_group_id for rule in rules if rule.peer_group_id})
+        self._forwards: dict[UUID, list[PortForward]] = defaultdict(list)
+        for forward in PortForward.objects.filter(nic__network__in=[network.pk for network in networks]):
+            self._forwards[forward.nic_id].append(forward)
         hosts = {network.host_id for network in networks}
         self._subnets = list(Network.objects.filter(host__in=hosts).values_list("pk", "cidr4", "cidr6"))
 
     def plan(self, network: Network) -> NetworkPlan:
         _check_row(network)
-        names = _dns_names(network)
+        names, rules = _dns_names(network), list(network.rules.all())
         return NetworkPlan(
             id=network.pk,
             name=network.name,
@@ -119,7 +123,7 @@ class _Reader:
             domain=network.full_domain,
             resolvers=self._resolvers(network),
             records=tuple(sorted(network.records.items())),
-            nics=tuple(self._nic(nic, network, names[nic.pk]) for nic in network.nics.all()),
+            nics=tuple(self._nic(nic, names[nic.pk], rules) for nic in network.nics.all()),
             linked=tuple(sorted(bridge_name(env.installation, other.tag) for other in network.linked.all())),
             uid=env.uid_base + network.uid_offset,
         )
@@ -129,8 +133,8 @@ class _Reader:
         others = [ip_network(cidr) for pk, *cidrs in self._subnets for cidr in cidrs if cidr and pk != network.pk]
         return tuple(text for text in network.resolvers if not any(ip_address(text) in other for other in others))
 
-    def _nic(self, nic: Nic, network: Network, name: str) -> NicPlan:
-        rules = (*self._rules[nic.instance_id], *network.rules.all())
+    def _nic(self, nic: Nic, name: str, of_network: Sequence[Rule]) -> NicPlan:
+        rules = (*self._rules[nic.instance_id], *of_network)
         return NicPlan(
             tap=tap_name(env.installation, nic.tag),
             mac=nic.mac,
@@ -140,7 +144,9 @@ class _Reader:
             rate_kbit=nic.rate_kbit,
             rules=tuple(self._plans.get(rule.pk) or self._plans.setdefault(rule.pk, self._rule(rule)) for rule in rules),
             forwards=tuple(
-                ForwardPlan(_public(forward), forward.guest_port) for forward in nic.forwards.all() if _public(forward) not in self._held
+                ForwardPlan(_public(forward), forward.guest_port)
+                for forward in self._forwards[nic.pk]
+                if _public(forward) not in self._held
             ),
         )
 

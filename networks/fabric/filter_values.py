@@ -53,22 +53,23 @@ def _network(tag: str, plan: NetworkPlan, rules: _CheckRules) -> NetworkPlan:
         if not names.is_bridge(bridge, tag):
             raise FabricError(_CODE, f"{bridge[:40]!r} is no bridge of installation {tag}.")
     net4, net6 = _network4(plan.cidr4), _network6(plan.cidr6)
+    gateways = _host_of(net4, plan.gateway4), _host6(net6, plan.gateway6)
     return replace(
         plan,
         cidr4=str(net4),
-        gateway4=_host_of(net4, plan.gateway4),
+        gateway4=gateways[0],
         cidr6=str(net6 or ""),
-        gateway6=_host6(net6, plan.gateway6),
+        gateway6=gateways[1],
         linked=tuple(sorted({bridge for bridge in plan.linked if bridge != plan.bridge})),
-        nics=tuple(sorted((_nic(tag, nic, plan, net4, net6, rules) for nic in plan.nics), key=lambda nic: nic.tap)),
+        nics=tuple(sorted((_nic(tag, nic, gateways, net4, net6, rules) for nic in plan.nics), key=lambda nic: nic.tap)),
     )
 
 
-def _nic(tag: str, nic: NicPlan, plan: NetworkPlan, net4: IPv4Network, net6: IPv6Network | None, rules: _CheckRules) -> NicPlan:
+def _nic(tag: str, nic: NicPlan, gateways: tuple[str, str], net4: IPv4Network, net6: IPv6Network | None, rules: _CheckRules) -> NicPlan:
     if not names.is_tap(nic.tap, tag):
         raise FabricError(_CODE, f"{nic.tap[:40]!r} is no tap of installation {tag}.")
     address4, address6 = _host_of(net4, nic.address4), _host6(net6, nic.address6)
-    if address4 == _host_of(net4, plan.gateway4) or (address6 and address6 == _host6(net6, plan.gateway6)):
+    if address4 == gateways[0] or (address6 and address6 == gateways[1]):
         raise FabricError(_CODE, f"A guest's address is its gateway's: {address4} {address6}".rstrip() + ".")
     return replace(
         nic,

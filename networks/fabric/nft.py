@@ -1,10 +1,7 @@
 """Runs nft(8) for the fabric driver: text in, text out, no shell, bounded in time."""
 
 import json
-import socket
-import struct
 import subprocess
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +9,6 @@ from networks.fabric.base import FabricError
 
 NFT = Path("/usr/sbin/nft")
 _SECONDS = 20
-_NETLINK_NETFILTER, _NLM_F_REQUEST = 12, 1  # linux/netlink.h
-_NEWGEN, _GETGEN = 0x0A0F, 0x0A10  # linux/netfilter/nfnetlink.h: subsystem 10; nf_tables.h: messages 15 and 16
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
@@ -38,17 +33,6 @@ def counter(table: str, name: str) -> tuple[int, int]:
     return 0, 0
 
 
-def counters(tables: Collection[str]) -> dict[str, tuple[int, int]]:
-    """(packets, bytes) of all named counters in `tables`, of whatever family; a name that two tables have is summed. One reading."""
-    found: dict[str, tuple[int, int]] = {}
-    for item in _json("list", "counters"):
-        row = item.get("counter", {})
-        if row.get("table") in tables:
-            packets, octets = found.get(row["name"], (0, 0))
-            found[row["name"]] = (packets + row["packets"], octets + row["bytes"])
-    return found
-
-
 def tables() -> list[str]:
     """Names of all `inet` tables, anybody's."""
     return [item["table"]["name"] for item in _json("list", "tables", "inet") if "table" in item]
@@ -62,19 +46,6 @@ def chains() -> list[dict[str, Any]]:
 def comments(table: str) -> list[str]:
     """Comments of all rules in the `inet` table `table`, anybody's text."""
     return [item["rule"]["comment"] for item in _json("list", "table", "inet", table) if "comment" in item.get("rule", {})]
-
-
-def generation() -> tuple[int, int]:
-    """This network namespace, and a number that each change of any of its rules raises (NFT_MSG_GETGEN): cheaper than to list them."""
-    request = struct.pack("=IHHIIBBH", 20, _GETGEN, _NLM_F_REQUEST, 1, 0, socket.AF_UNSPEC, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
-        netlink.settimeout(_SECONDS)
-        netlink.bind((0, 0))
-        netlink.send(request)
-        answer = netlink.recv(4096)
-    # A header of 16 bytes, one of 4, then the first attribute: 2 of length, 2 of kind, 4 of the number in network order.
-    kind, number = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("!I", answer, 24)[0]
-    return Path("/proc/thread-self/ns/net").stat().st_ino, number if kind == _NEWGEN else -1
 
 
 def _json(*command: str) -> list[dict[str, Any]]:

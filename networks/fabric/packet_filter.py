@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from networks.fabric import filter, nft
-from networks.fabric.base import Count, Counts, NetworkPlan, NicCounts
+from networks.fabric import files, filter, filter_change, nfnetlink, nft
+from networks.fabric.base import Count, Counts, FabricError, NetworkPlan, NicCounts
 from networks.fabric.filter_rules import rule_of
 from networks.fabric.filter_taps import tap_of
 from networks.fabric.filter_values import checked
@@ -19,14 +17,18 @@ from networks.fabric.filter_values import checked
 class PacketFilter:
     """The two tables of the installation `tag`, in the network namespace of the calling process; `run_dir` survives no reboot.
 
-    What was wished and what nft printed for it is kept as digests in a file, so that every process can tell whether they hold;
-    with it the generation of the kernel's rules at that time: as long as nobody changed any, there is nothing to list.
+    A few other rules are a transaction of what differs; whatever is more than that, or follows on what somebody else did, replaces it all.
+
+    What was wished and what the kernel then held is kept as digests in a file, so that every process can tell whether they hold;
+    with it the generation of the kernel's rules at that time: as long as nobody changed any, there is nothing to look at.
     """
 
     def __init__(self, tag: str, run_dir: Path) -> None:
         self._tag = tag
-        self._taps, self._nets = filter.table_names(tag)
+        taps, nets = filter.table_names(tag)
+        self._tables = ((nfnetlink.BRIDGE, taps), (nfnetlink.INET, nets))
         self._record = run_dir / "filter.json"
+        self._text = run_dir / "filter.nft"
         self._wished: tuple[tuple[NetworkPlan, ...], str] = ((), _digest(filter.render_removal(tag)))
 
     def apply(self, networks: Sequence[NetworkPlan]) -> None:
@@ -35,64 +37,85 @@ class PacketFilter:
         Raises: FabricError("bad_network") before anything is touched, FabricError("rules_refused"), FabricError("timeout").
         """
         plans = checked(self._tag, networks)
-        text = filter.text_of(self._tag, plans, self.counts())
+        text = filter.text_of(self._tag, plans)
+        before, was = nfnetlink.generation(), self._last_text()
+        change = filter_change.change(was, text) if was is not None else None
         self._record.unlink(missing_ok=True)  # a crash before the last line reads as "does not hold"
-        nft.apply(text)
-        self._wished = (tuple(networks), _digest(_uncounted(text)))
+        if not change or not self._changed(change, before):
+            nft.apply(filter.text_of(self._tag, plans, self.counts()))
+        files.write(self._text, text, mode=0o600)
+        self._wished = (tuple(networks), _digest(text))
         self._write(self._wished[1], *self._look())
 
     def holds(self, networks: Sequence[NetworkPlan]) -> bool:
-        """Whether the tables in the kernel are these: a flushed, deleted, changed or added rule changes what nft prints."""
+        """Whether the tables in the kernel are these: a flushed, deleted, changed or added rule changes what they hold."""
         record = self._read()
         if record.get("wish") != self._wish(networks):
             return False
-        if record["generation"] == list(nft.generation()):
+        if record["generation"] == list(nfnetlink.generation()):
             return True
-        printed, generation = self._look()
-        if record["printed"] != printed:
+        held, generation = self._look()
+        if record["held"] != held:
             return False
-        self._write(record["wish"], printed, generation)  # it was another table that changed
+        self._write(record["wish"], held, generation)  # it was another table that changed
         return True
 
     def counts(self) -> Counts:
         """All counters, in one reading."""
-        return _sorted_out(nft.counters((self._taps, self._nets)))
+        return _sorted_out(nfnetlink.counters(self._tables))
 
     def remove(self) -> None:
         """Take both tables away, there or not."""
         nft.apply(filter.render_removal(self._tag))
         self._record.unlink(missing_ok=True)
+        self._text.unlink(missing_ok=True)
 
     def _wish(self, networks: Sequence[NetworkPlan]) -> str:
         """Digest of the text for these networks. It is asked for the same ones again and again."""
         key = tuple(networks)
         if self._wished[0] != key:
-            self._wished = (key, _digest(_uncounted(filter.render(self._tag, key))))
+            self._wished = (key, _digest(filter.render(self._tag, key)))
         return self._wished[1]
 
+    def _changed(self, change: str, before: tuple[int, int]) -> bool:
+        """Whether this change was made, and the only one since then: where somebody else was at it, nobody knows what it met."""
+        with suppress(FabricError):  # the whole text says what is wrong
+            nft.apply(change)
+            return nfnetlink.generation() == _next(before)
+        return False
+
+    def _last_text(self) -> str | None:
+        """What was applied last, without counts, if the tables in the kernel are still just that."""
+        record = self._read()
+        if not record or record["generation"] != list(nfnetlink.generation()):
+            return None
+        with suppress(FileNotFoundError):
+            text = self._text.read_text()
+            return text if _digest(text) == record["wish"] else None
+        return None
+
     def _look(self) -> tuple[str, tuple[int, int] | None]:
-        """Digest of what nft prints, and the generation that it is of, unless somebody changed rules meanwhile."""
-        before = nft.generation()
-        with ThreadPoolExecutor(2) as both:
-            taps, nets = both.map(nft.list_table, (self._taps, self._nets), ("bridge", "inet"))
-        printed = _digest(f"{taps}\0{nets}")
-        return printed, before if before == nft.generation() else None
+        """Digest of what the tables hold, and the generation that it is of, unless somebody changed rules meanwhile."""
+        before = nfnetlink.generation()
+        held = nfnetlink.fingerprint(self._tables)
+        return held, before if before == nfnetlink.generation() else None
 
     def _read(self) -> dict[str, Any]:
         with suppress(FileNotFoundError, ValueError):
             return dict(json.loads(self._record.read_text()))
         return {}
 
-    def _write(self, wish: str, printed: str, generation: tuple[int, int] | None) -> None:
-        self._record.write_text(json.dumps({"wish": wish, "printed": printed, "generation": generation}))
+    def _write(self, wish: str, held: str, generation: tuple[int, int] | None) -> None:
+        self._record.write_text(json.dumps({"wish": wish, "held": held, "generation": generation}))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _uncounted(text: str) -> str:
-    return re.sub(r"packets [0-9]+ bytes [0-9]+", "", text)
+def _next(generation: tuple[int, int]) -> tuple[int, int]:
+    """The one after a single change; the kernel leaves out 0."""
+    return generation[0], (generation[1] + 1) % 2**32 or 1
 
 
 def _sorted_out(counters: dict[str, Count]) -> Counts:

@@ -1,5 +1,7 @@
 """The filter's tables in a real kernel: what they hold, who changed them, what they count, and that nothing stays behind."""
 
+import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from networks.fabric.base import Counts, FabricError, NicCounts
 from networks.fabric.packet_filter import PacketFilter
 from tests.host.spaces import Space
 from tests.namespaces import in_own_namespace
-from tests.unit.networks.plans import ALL, ISOLATED, NAT, PLAIN, TAG, rule
+from tests.unit.networks.plans import ALL, DUAL, EMPTY_GROUP, ISOLATED, NAT, NO_MAIL, PING, PLAIN, RANGE, REST, RULED, TAG, WEB, rule
 
 pytestmark = pytest.mark.host
 
@@ -76,16 +78,87 @@ def test_other_networks_do_not_hold(one, other):
         f'delete element {TAPS} macs {{ "{PLAIN.tap}" . {PLAIN.mac} }}',
         f'add element {NETS} within {{ "{NAT.bridge}" . "{ISOLATED.bridge}" : accept }}',
         f"add element {NETS} nat4 {{ 203.0.113.0/24 }}",
+        f"add element {NETS} bridges {{ owffff00000001b }}",
+        f"add chain {NETS} idle",
+        f"add set {NETS} idle {{ type ipv4_addr; }}",
+        f"add counter {NETS} idle",
+        f"add table {TAPS} {{ flags dormant; }}",
+        f"delete rule {TAPS} postrouting handle HANDLE",
     ],
 )
 def test_whatever_a_stranger_changes_is_noticed_and_mended(one, run_dir, change):
     """INV-02."""
     one.apply(ALL)
+    if "HANDLE" in change:
+        change = change.replace("HANDLE", _last_handle("bridge", f"ow{TAG}_taps", "postrouting"))
     nft.apply(f"{change}\n")
     assert not one.holds(ALL)
     assert not PacketFilter(TAG, run_dir).holds(ALL)
     one.apply(ALL)
     assert one.holds(ALL)
+
+
+RULES = (WEB, RANGE, PING, EMPTY_GROUP, NO_MAIL, REST)
+CHANGES = {
+    "other rules": ((WEB, REST), (rule(20, allow=True, protocol="udp", ports=(53, 53)), WEB, rule(21, inbound=False))),
+    "the first rules": ((), RULES),
+    "the last rules go": (RULES, ()),
+    "another order": ((WEB, REST), (REST, WEB)),
+    "other peers": (
+        (rule(22, peers=("10.0.0.0/8", "10.128.0.0/9", "192.0.2.1", "fd00::/8")),),
+        (rule(22, peers=("192.0.2.1", "192.0.2.9")),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_rules_comes_to_the_same_as_the_whole(one, monkeypatch, name):
+    """Only what differs is sent, and yet the tables are those that a replacement makes; what a rule that stays has counted is kept."""
+    before, after = ((replace(NAT, nics=(PLAIN, DUAL, replace(RULED, rules=rules))), *ALL[1:]) for rules in CHANGES[name])
+    one.apply(before)
+    sent = []
+    monkeypatch.setattr(nft, "apply", lambda text, send=nft.apply: (sent.append(text), send(text)))
+    one.apply(after)
+    assert one.holds(after)
+    assert len(sent) == 1
+    assert "delete table" not in sent[0]
+    changed = _tables()
+    one.remove()
+    one.apply(after)
+    assert _tables() == changed
+
+
+def test_a_change_after_a_strangers_replaces_the_whole(one, monkeypatch):
+    """INV-02: nobody knows what it would meet; the same where he is quicker than we."""
+    one.apply(ALL)
+    nft.apply(f"flush chain {NETS} forward\n")
+    one.apply(ALL[:1])
+    assert one.holds(ALL[:1])
+    wanted = _tables()
+    other = (replace(ALL[0], nics=(PLAIN, DUAL, replace(RULED, rules=(REST,)))),)
+    one.apply(other)
+
+    def apply_late(text: str, send=nft.apply) -> None:
+        if "delete table" not in text:
+            send(f"flush chain {NETS} forward\n")
+        send(text)
+
+    monkeypatch.setattr(nft, "apply", apply_late)
+    one.apply(ALL[:1])
+    assert one.holds(ALL[:1])
+    assert _tables() == wanted
+
+
+def _last_handle(*chain: str) -> str:
+    """Of the last rule in a chain."""
+    done = subprocess.run([nft.NFT, "-a", "list", "chain", *chain], check=True, capture_output=True, text=True, timeout=10)
+    return re.findall(r"# handle (\d+)$", done.stdout, re.MULTILINE)[-1]
+
+
+def _tables() -> dict[str, list[str]]:
+    """What nft prints of ours, a block each, whatever their order."""
+    listed = (nft.list_table(f"ow{TAG}_taps", "bridge"), nft.list_table(f"ow{TAG}_nets"))
+    return {table.split()[2]: sorted(re.findall(r"^\t\w+ \w+ \{.*?^\t\}", table, re.MULTILINE | re.DOTALL)) for table in map(str, listed)}
 
 
 def test_what_strangers_do_to_their_own_tables_is_theirs(one, run_dir):
