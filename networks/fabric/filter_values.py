@@ -40,6 +40,7 @@ def checked(tag: str, networks: Iterable[NetworkPlan]) -> tuple[NetworkPlan, ...
     return tuple(replace(plan, linked=tuple(bridge for bridge in plan.linked if bridge in known)) for plan in plans)
 
 
+@functools.lru_cache(4096)  # each NIC's is asked for in several places of the text
 def link_local(mac: str) -> str:
     """The link-local address that a MAC makes (RFC 4291, appendix A: modified EUI-64)."""
     octets = [int(octet, 16) for octet in mac.split(":")]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from tests.bench.panel import BenchPanel, bench_panel
-from tests.bench.rows import burst, create, echo, events, flood, listing
+from tests.bench.rows import burst, create, echo, events, flood, listing, network, rules, throughput
 from tests.bench.table import Row, render
 from tests.host.scratch import CLONE
 from tests.namespaces import in_own_namespace
@@ -18,6 +18,9 @@ GROUPS: dict[str, Callable[[BenchPanel], list[Row]]] = {
     "flood": flood.measure,
     "events": events.measure,
     "listing": listing.measure,
+    "network": network.measure,
+    "rules": rules.measure,
+    "throughput": throughput.measure,
 }
 
 

@@ -120,7 +120,7 @@ def meeting(run_dir: Path, called: int) -> Iterator[Place]:
             addresses = (f"{LAN_HOST}/24",) if plan.mode == Mode.UPLINK else (f"{plan.gateway4}/24", f"{plan.gateway6}/64")
             stack.enter_context(bridged(plan.bridge, f"02:00:00:00:01:{number:02x}", addresses=addresses, local="eui64"))
             for nic in plan.nics:
-                _guest(place.spaces[nic.name], plan, nic)
+                guest(place.spaces[nic.name], plan, nic)
         _lan(stack, place.spaces["lan"])
         for setting in ("iptables", "ip6tables"):
             sysctl(f"bridge.bridge-nf-call-{setting}", called)
@@ -152,7 +152,8 @@ def _outside(stack: ExitStack, outside: Space) -> None:
     outside.ip(f"route add default via {HOST6}")
 
 
-def _guest(space: Space, plan: NetworkPlan, nic: NicPlan) -> None:
+def guest(space: Space, plan: NetworkPlan, nic: NicPlan) -> None:
+    """A namespace as a guest on the NIC, its port on the network's bridge."""
     ip(f"link add {nic.tap} type veth peer name eth0 address {nic.mac} netns {space.name}")
     sysctl(f"ipv6.conf.{nic.tap}.disable_ipv6", 1)
     port(nic.tap, plan.bridge, nic.mac)

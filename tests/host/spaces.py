@@ -77,6 +77,10 @@ def bridge(line: str) -> None:
     subprocess.run(["/usr/sbin/bridge", *line.split()], check=True, timeout=10)
 
 
+def bridge_option(link: str, name: str, value: int) -> None:
+    ip(f"link set {link} type bridge {name} {value}")
+
+
 def sysctl(name: str, value: int) -> None:
     with open(f"/proc/sys/net/{name.replace('.', '/')}", "w") as file:
         file.write(str(value))
