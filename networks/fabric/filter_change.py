@@ -4,7 +4,7 @@ A whole replacement takes nft the longer the more NICs there are; other rules fo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 _TABLE = re.compile(r"^table (\w+ \w+) \{\n(.*?)^\}\n", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^\t(\w+) (\w+) \{\n.*?^\t\}\n", re.MULTILINE | re.DOTALL)
@@ -16,12 +16,13 @@ _Blocks = Mapping[tuple[str, str], str]  # (kind, name) → its text
 def change(before: str, after: str) -> str | None:
     """The text for nft that makes what `before` made into what `after` would make, both as `filter.render` gives them without counts.
 
-    None where only a whole replacement does: another table, a limit, another kind of set.
+    None where only a whole replacement does: another table, a limit, another kind of set, a rule that now counts in one table less.
     """
     old, new = _tables(before), _tables(after)
     if old.keys() != new.keys():
         return None
-    parts = [_of_table(table, old[table], new[table]) for table in new]
+    counted = {key for blocks in new.values() for key in blocks if key[0] == "counter"}
+    parts = [_of_table(table, old[table], new[table], counted) for table in new]
     return "".join(part for part in parts if part) if None not in parts else None
 
 
@@ -29,13 +30,13 @@ def _tables(text: str) -> dict[str, _Blocks]:
     return {name: {(block[1], block[2]): block[0] for block in _BLOCK.finditer(body)} for name, body in _TABLE.findall(text)}
 
 
-def _of_table(table: str, old: _Blocks, new: _Blocks) -> str | None:
+def _of_table(table: str, old: _Blocks, new: _Blocks, counted: Collection[tuple[str, str]]) -> str | None:
     """First all that goes is emptied, so that nothing holds anything else; what stays is then filled as if it were new."""
     changed = [key for key in new if key in old and old[key] != new[key]]
     if any(_frame(key[0], old[key]) != _frame(key[0], new[key]) for key in changed):
         return None
     gone = [key for key in old if key not in new]
-    if any(kind == "limit" for kind, _ in gone):
+    if any(key[0] == "limit" or key in counted for key in gone):  # what it counted here would be lost: the whole text adds it up
         return None
     lines = [f"flush {kind} {table} {name}\n" for kind, name in (*changed, *gone) if kind != "counter"]
     lines += [f"delete {kind} {table} {name}\n" for kind, name in gone]

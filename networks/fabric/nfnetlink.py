@@ -3,6 +3,8 @@
 nft(8) needs a process and prints words; that takes ten times as long for a few hundred NICs. What is changed goes by nft(8) alone.
 """
 
+import errno
+import os
 import socket
 import struct
 from collections.abc import Collection, Iterator
@@ -16,13 +18,15 @@ _NETLINK_NETFILTER, _REQUEST, _DUMP = 12, 1, 0x301  # linux/netlink.h
 _GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENTS, _GET_GENERATION, _GET_OBJECT = 1, 4, 7, 10, 13, 16, 19  # NFT_MSG_GET*
 _NEW_GENERATION = 15
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_ERROR, _DONE = 2, 3
-_NAME, _TABLE, _OF_TABLE, _SET = 1, 1, 2, 2  # NFTA_TABLE_NAME; NFTA_*_TABLE; NFTA_{SET,OBJ}_NAME; NFTA_SET_ELEM_LIST_SET
-_OBJECT_TYPE, _OBJECT_DATA, _COUNTER, _LIMIT = 3, 4, 1, 4
-_ELEMENTS = 3
-_ROOM = 1 << 18  # bytes of one answer: the kernel fills what it is given
+_ERROR, _DONE, _INTERRUPTED = 2, 3, 0x10
+_TRIES = 20
+_TABLE, _NAME = 1, 2  # NFTA_*_TABLE, NFTA_TABLE_NAME; NFTA_{SET,OBJ}_NAME, NFTA_SET_ELEM_LIST_SET
+_OBJECT_TYPE, _OBJECT_DATA, _COUNTER, _LIMIT = 3, 4, 1, 4  # NFTA_OBJ_*, NFT_OBJECT_*
+_OCTETS, _PACKETS = 1, 2  # NFTA_COUNTER_*
+_ELEMENTS = 3  # NFTA_SET_ELEM_LIST_ELEMENTS
+_KIND = 0x3FFF  # of an attribute, without its flags
+_ROOM = 1 << 18  # bytes of one answer: more than the kernel ever sends
 _SECONDS = 20
-_NESTED = 0x3FFF  # without the flags of an attribute's kind
 
 
 def generation() -> tuple[int, int]:
@@ -43,9 +47,9 @@ def counters(tables: Collection[tuple[int, str]]) -> dict[str, Count]:
             for message in _dump(netlink, _GET_OBJECT, family, (_TABLE, _text(table)), (_OBJECT_TYPE, struct.pack("!I", _COUNTER))):
                 of = dict(_attributes(message))
                 values = dict(_attributes(of[_OBJECT_DATA]))
-                name = _words(of[_OF_TABLE])
+                name = _words(of[_NAME])
                 packets, octets = found.get(name, (0, 0))
-                found[name] = (packets + int.from_bytes(values[2], "big"), octets + int.from_bytes(values[1], "big"))
+                found[name] = (packets + int.from_bytes(values[_PACKETS], "big"), octets + int.from_bytes(values[_OCTETS], "big"))
     return found
 
 
@@ -68,15 +72,14 @@ def _parts(netlink: socket.socket, family: int, table: str) -> Iterator[bytes]:
         return
     yield from (message for message in _dump(netlink, _GET_CHAIN, family) if own in _attributes(message))
     yield from _dump(netlink, _GET_RULE, family, own)
-    sets = list(_dump(netlink, _GET_SET, family, own))
-    for message in sets:
+    for message in _dump(netlink, _GET_SET, family, own):
         yield message
-        yield from sorted(_elements(netlink, family, own, dict(_attributes(message))[_OF_TABLE]))  # their order is the kernel's affair
+        yield from sorted(_elements(netlink, family, own, dict(_attributes(message))[_NAME]))  # their order is the kernel's affair
     yield from _dump(netlink, _GET_OBJECT, family, own, (_OBJECT_TYPE, struct.pack("!I", _LIMIT)))
 
 
 def _elements(netlink: socket.socket, family: int, own: tuple[int, bytes], name: bytes) -> Iterator[bytes]:
-    for message in _dump(netlink, _GET_ELEMENTS, family, own, (_SET, name)):
+    for message in _dump(netlink, _GET_ELEMENTS, family, own, (_NAME, name)):
         for kind, value in _attributes(message):
             if kind == _ELEMENTS:
                 yield from (element for _, element in _attributes(value))
@@ -89,21 +92,33 @@ def _opened() -> socket.socket:
     return netlink
 
 
-def _dump(netlink: socket.socket, kind: int, family: int, *wanted: tuple[int, bytes]) -> Iterator[bytes]:
-    """The attributes of each message of the answer. Raises: FabricError("rules_refused")."""
-    netlink.send(_request(kind, family, _REQUEST | _DUMP, *wanted))
+def _dump(netlink: socket.socket, kind: int, family: int, *wanted: tuple[int, bytes]) -> list[bytes]:
+    """The attributes of each message of the answer, all of one moment. Raises: FabricError("rules_refused"), FabricError("timeout")."""
+    for _ in range(_TRIES):
+        netlink.send(_request(kind, family, _REQUEST | _DUMP, *wanted))
+        found, is_whole = _answer(netlink)
+        if is_whole:
+            return found
+    raise FabricError("timeout", "Somebody changes the host's firewall rules all the time, so they can't be read. Try again.")
+
+
+def _answer(netlink: socket.socket) -> tuple[list[bytes], bool]:
+    """To its end; and whether nobody changed rules meanwhile."""
+    found: list[bytes] = []
+    is_whole = True
     while True:
-        answer = netlink.recv(_ROOM)
-        at = 0
+        answer, at = netlink.recv(_ROOM), 0
         while at < len(answer):
-            length, what = struct.unpack_from("=IH", answer, at)
+            length, what, flags = struct.unpack_from("=IHH", answer, at)
+            is_whole = is_whole and not flags & _INTERRUPTED
             if what == _DONE:
-                return
+                return found, is_whole
             if what == _ERROR:
-                raise FabricError(
-                    "rules_refused", f"The kernel does not tell its firewall rules: error {-struct.unpack_from('=i', answer, at + 16)[0]}."
-                )
-            yield answer[at + 20 : at + length]
+                number = -struct.unpack_from("=i", answer, at + 16)[0]
+                if number == errno.ENOENT:  # a table that is not there, or not any more
+                    return found, is_whole
+                raise FabricError("rules_refused", f"The kernel does not tell its firewall rules: {os.strerror(number)}.")
+            found.append(answer[at + 20 : at + length])
             at += length + 3 & ~3
 
 
@@ -118,7 +133,7 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
         length, kind = struct.unpack_from("=HH", data, at)
-        yield kind & _NESTED, data[at + 4 : at + length]
+        yield kind & _KIND, data[at + 4 : at + length]
         at += length + 3 & ~3
 
 

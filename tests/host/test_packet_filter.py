@@ -2,14 +2,15 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from networks.fabric import nft
+from networks.fabric import nfnetlink, nft
 from networks.fabric.base import Counts, FabricError, NicCounts
+from networks.fabric.filter import render
 from networks.fabric.packet_filter import PacketFilter
 from tests.host.spaces import Space
 from tests.namespaces import in_own_namespace
@@ -212,6 +213,38 @@ def test_there_is_a_counter_for_everything(one):
     assert one.counts() == Counts({nic.tap: NicCounts() for nic in nics}, {rule.id: (0, 0) for nic in nics for rule in nic.rules})
     one.apply((ISOLATED,))
     assert one.counts() == Counts({ISOLATED.nics[0].tap: NicCounts()}, {})
+
+
+class Meddled:
+    """A netlink socket that reads in small pieces; after the first one something happens."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._socket, self._what = nfnetlink._opened(), [what]
+        self.send = self._socket.send
+
+    def recv(self, room: int) -> bytes:
+        piece = self._socket.recv(4096)
+        if self._what:
+            self._what.pop()()
+        return piece
+
+    def __enter__(self) -> "Meddled":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+
+def test_counters_are_of_one_moment(one, monkeypatch):
+    """The kernel tells of a reading that a change came into; half of it would be worse than none."""
+    nics = tuple(
+        replace(PLAIN, tap=f"ow1a2b{n:08x}t", mac=f"02:00:00:00:01:{n:02x}", address4=f"192.168.33.{n}", address6="") for n in range(2, 202)
+    )
+    one.apply((replace(NAT, nics=nics),))
+    text = render(TAG, (replace(NAT, nics=nics[1:]),))
+    socket = Meddled(lambda: nft.apply(text))
+    monkeypatch.setattr(nfnetlink, "_opened", lambda: socket)
+    assert one.counts().nics == {nic.tap: NicCounts() for nic in nics[1:]}
 
 
 def test_without_networks_nothing_is_left(one):

@@ -43,6 +43,12 @@ def test_a_counter_that_stays_is_not_touched():
     assert f"counter {counter_name(new.id)} {{" in text
 
 
+def test_what_a_rule_counted_in_both_tables_is_not_lost():
+    """Without a deny no broadcast is judged: its counter in the bridge table goes, and the whole text adds up what it had counted."""
+    stays, deny = rule(20, allow=True, protocol="udp"), rule(21)
+    assert change(with_rules(stays, deny), with_rules(stays)) is None
+
+
 def test_a_new_limit_or_table_is_a_matter_of_the_whole():
     with_rate = render(TAG, (replace(NAT, nics=(DUAL,)),))
     faster = render(TAG, (replace(NAT, nics=(replace(DUAL, rate_kbit=20_000),)),))
