@@ -1,25 +1,23 @@
 """networks/preview/: what a change would do to the host, as text, made by the functions that would do it. Nothing of it stays."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
-from django.db import transaction
 from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
 
-from networks import plans
 from networks.api.answers import WarningOut
 from networks.api.lookup import visible_network
 from networks.api.schemas import PreviewIn
 from networks.change import Section, difference
+from networks.dry_run import undone
 from networks.fabric.base import FabricError, NetworkPlan
 from networks.models import Network
+from networks.seen import seen_plan
 from networks.services import networks, rules
 from networks.services.rules import RuleSpec
 from opsweb.core.access import Actor
-from opsweb.core.errors import Invalid
+from opsweb.core.errors import Invalid, NotFound
 from opsweb.teams.api.auth import caller
 from opsweb.teams.api.lookup import team_named
 
@@ -48,20 +46,11 @@ def preview_network(request: HttpRequest, payload: PreviewIn) -> PreviewOut:
     """The change is judged as if it were made: it is refused here as it would be there."""
     actor = caller(request)
     before = visible_network(actor, payload.network) if payload.network else None
-    old = _plan(before) if before else None
-    with _undone():
-        network = _saved(payload, before, actor)
-        new = _plan(network)
+    old = _plan(before, actor) if before else None
+    with undone():
+        new = _plan(_saved(payload, before, actor), actor)
     sections = [_section_out(section) for section in difference(old, new)]
     return PreviewOut(name=new.name, sections=sections, warnings=before.warnings if before else [])
-
-
-@contextmanager
-def _undone() -> Iterator[None]:
-    """A dry run: the very services with all that they check, and then nothing of it was; what waits for a commit never comes."""
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 def _saved(payload: PreviewIn, network: Network | None, actor: Actor) -> Network:
@@ -75,11 +64,14 @@ def _saved(payload: PreviewIn, network: Network | None, actor: Actor) -> Network
     return network
 
 
-def _plan(network: Network) -> NetworkPlan:
+def _plan(network: Network, actor: Actor) -> NetworkPlan:
     try:
-        return plans.network_plan(network)
+        plan = seen_plan(network, actor)
     except FabricError as error:
         raise Invalid(error.message, code=error.code) from error
+    if plan is None:
+        raise NotFound
+    return plan
 
 
 def _section_out(section: Section) -> SectionOut:

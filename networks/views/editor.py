@@ -10,14 +10,16 @@ from django.urls import reverse
 
 from networks import plans
 from networks.change import Section, difference
+from networks.dry_run import undone
 from networks.fabric.base import NetworkPlan
 from networks.models import Group, Network, Rule
 from networks.rule_rows import rows_of_post, rows_of_rules
+from networks.seen import seen_plans
 from networks.services import rules as services
 from networks.sharing import usable_by
-from networks.views.dry_run import undone
 from opsweb.core.errors import Refusal
 from opsweb.core.models import Host
+from opsweb.teams.actors import actor_of
 
 EXAMPLES = ("10.0.0.0/8", "0.0.0.0/0", "::/0")
 
@@ -58,15 +60,15 @@ def answer(
     request: HttpRequest, host: Host, read: Callable[[], Sequence[Rule]], write: Callable[[Sequence[services.RuleSpec]], Any]
 ) -> HttpResponse:
     """A dry run of `write`: each rule's sentence, and the lines of the filter that differ; or why it is refused."""
-    context: dict[str, Any] = {}
-    before = plans.plans(host)
+    actor = actor_of(request)
+    before = seen_plans(plans.plans(host), actor)
     try:
         with undone():
             write([row.spec() for row in rows_of_post(request.POST)])
-            context = {"sentences": [services.sentence(rule) for rule in read()], "sections": _sections(before, plans.plans(host))}
+            sentences, after = [services.sentence(rule) for rule in read()], seen_plans(plans.plans(host), actor)
     except Refusal as error:
-        context = {"error": error.message}
-    return render(request, "networks/_rules_plan.html", context)
+        return render(request, "networks/_rules_plan.html", {"error": error.message})
+    return render(request, "networks/_rules_plan.html", {"sentences": sentences, "sections": _sections(before, after)})
 
 
 def _sections(before: Sequence[NetworkPlan], after: Sequence[NetworkPlan]) -> list[Section]:

@@ -8,16 +8,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from networks import plans
 from networks.addressing import first_free_subnet
 from networks.change import Section, difference
+from networks.dry_run import undone
 from networks.fabric.base import FabricError, NetworkPlan
 from networks.forms import NetworkForm, initial_of
 from networks.models import Network
+from networks.seen import seen_plan
 from networks.services import networks as services
 from networks.services import subnets
 from networks.views.detail import fetch, why_not
-from networks.views.dry_run import undone
 from opsweb.core import access
 from opsweb.core.access import Actor
 from opsweb.core.errors import NotFound, Refusal
@@ -109,25 +109,26 @@ def plan_of_edit(request: HttpRequest, network_id: UUID) -> HttpResponse:
     actor = actor_of(request)
     network = fetch(actor, network_id)
     form = _form(request, actor)
-    return _plan(request, form, lambda: services.edit(network, form.spec(), actor=actor)[0], _so_far(network))
+    return _plan(request, form, lambda: services.edit(network, form.spec(), actor=actor)[0], _so_far(network, actor))
 
 
-def _so_far(network: Network) -> NetworkPlan | None:
+def _so_far(network: Network, actor: Actor) -> NetworkPlan | None:
     """What it is now; None for a row that can't be, which this very form may mend."""
     try:
-        return plans.network_plan(network)
+        return seen_plan(network, actor)
     except FabricError:
         return None
 
 
 def _plan(request: HttpRequest, form: NetworkForm, save: Callable[[], Network], before: NetworkPlan | None) -> HttpResponse:
-    sections: list[Section] = []
+    after: NetworkPlan | None = None
     if form.is_valid():
         try:
             with undone():
-                sections = difference(before, plans.network_plan(save()))
+                after = seen_plan(save(), actor_of(request))
         except Refusal as error:
             form.add_refusal(error)
         except FabricError as error:
             form.add_error(None, error.message)
+    sections: list[Section] = difference(before, after) if after else []
     return render(request, "networks/_plan.html", {"form": form, "sections": sections, "is_new": before is None})

@@ -1,0 +1,99 @@
+"""A network that several teams are on: what one of them may learn of the others, and do to them (INV-09, INV-15)."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from instances.models import Image, Instance
+from networks.models import Network, PortForward
+from networks.ports import parse_ports
+from networks.services.forwards import set_forwards
+from networks.services.nics import NicSpec, set_nics
+from networks.services.rules import RuleSpec, set_rules
+from opsweb.core.access import SYSTEM
+from opsweb.teams.models import Team
+from tests.unit.conftest import MakeInstance
+from tests.unit.networks.conftest import MakeNetwork
+
+ApiOf = Callable[..., Any]
+SignedIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def lend(make_network: MakeNetwork, team: Team, other_team: Team) -> Callable[..., Network]:
+    """A network of one of the two teams that is shared with the other."""
+
+    def make(of: Team, **spec: object) -> Network:
+        return make_network(of, shared_with=[team if of == other_team else other_team], name="lab", **spec)
+
+    return make
+
+
+@pytest.fixture
+def secret(make_instance: MakeInstance, other_image: Image) -> Instance:
+    """An instance of the other team with a rule and a port that tell something."""
+    instance = make_instance("secret", of=other_image)
+    set_rules(instance, [RuleSpec("deny", "in", "tcp", "2222")], actor=SYSTEM)
+    return instance
+
+
+@pytest.fixture
+def mine(make_instance: MakeInstance) -> Instance:
+    """One of the cast's team."""
+    return make_instance("mine")
+
+
+def attach(instance: Instance, network: Network, ports: str = "", **spec: Any) -> None:
+    set_nics(instance, [NicSpec(network, **spec)], actor=SYSTEM)
+    if ports:
+        set_forwards(instance.nics.get(), parse_ports([ports]), host=instance.host, team_id=instance.team_id, actor=SYSTEM)
+
+
+@pytest.mark.parametrize("change", [{"domain": "dev.example"}, {"rules": [{"action": "deny", "direction": "out", "peer": "10.9.9.9"}]}])
+def test_a_preview_names_nothing_of_another_teams(
+    api: ApiOf, olga: User, lend: Any, team: Team, secret: Instance, mine: Instance, change: dict[str, Any]
+) -> None:
+    """INV-15: to the owner of the network, who changes what every line of it says."""
+    network = lend(team)
+    attach(secret, network, "18081:8099")
+    attach(mine, network)
+    told = api(olga).post("networks/preview/", {"network": str(network.pk), **change})
+    assert told.status_code == 200, told.content
+    text = told.content.decode()
+    assert "secret" not in text
+    assert "2222" not in text
+    assert "mine" in text or "10.9.9.9" in text
+    lines = "".join(section["text"] for section in told.json()["sections"])
+    assert "18081" not in lines
+
+
+def test_the_form_of_a_network_names_nothing_of_another_teams(
+    signed_in: SignedIn, olga: User, lend: Any, team: Team, secret: Instance
+) -> None:
+    """INV-15: the same by the page."""
+    network = lend(team, cidr4="192.168.42.1/24")
+    attach(secret, network)
+    form = {"name": "lab", "mode": "nat", "cidr4": "192.168.42.1/24", "ipv6": "none", "dhcp": "on", "domain": "dev.example"}
+    text = signed_in(olga).post(f"/networks/{network.pk}/edit/plan/", form).content.decode()
+    assert "dev.example" in text
+    assert "secret" not in text
+
+
+def test_a_preview_of_ones_own_rules_tells_no_rule_of_the_owners(
+    signed_in: SignedIn, olga: User, lend: Any, other_team: Team, secret: Instance, mine: Instance
+) -> None:
+    """INV-15: rules are their owner's to read, those of a network and those of other instances on it."""
+    network = lend(other_team)
+    set_rules(network, [RuleSpec("deny", "out", "udp", "4444", "10.7.7.7")], actor=SYSTEM)
+    attach(secret, network)
+    attach(mine, network)
+    rules = {"rule_action": "deny", "rule_direction": "in", "rule_protocol": "tcp", "rule_ports": "8088", "rule_peer": ""}
+    text = signed_in(olga).post(f"/instances/{mine.pk}/rules/plan/", rules).content.decode()
+    assert re.search(r"\+ [^<]*8088", text)
+    for word in ("4444", "10.7.7.7", "2222"):
+        assert word not in text
+    assert not PortForward.objects.exists()
