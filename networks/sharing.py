@@ -25,6 +25,11 @@ def _of(teams: list[int]) -> Q:
     return Q(team__in=teams) | Q(pk__in=shared)
 
 
+def owns(actor: Actor, team_id: int) -> bool:
+    """Whether what the team has is the actor's to see, be it shared or not."""
+    return actor.superuser or team_id in actor.roles
+
+
 def refuse_users(actor: Actor, network: Network) -> None:
     """Who sees it only because it is shared is told that it is not theirs to change. Raises: Forbidden.
 

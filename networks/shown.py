@@ -158,7 +158,7 @@ class Lease:
 
     mac: str
     address: str
-    name: str  # what the guest called itself
+    name: str  # the one that goes with it; "" where the viewer may not know whose it is
     instance: str  # "" when no NIC has the address
     instance_id: UUID | None
     expires_at: datetime | None
@@ -171,7 +171,7 @@ def leases(network: Network, actor: Actor) -> list[Lease]:
     for entry in network.leases:
         nic = by_address.get(entry["address"])
         instance, instance_id = _instance(nic, actor) if nic else ("", None)
-        name = "" if nic and instance_id is None else entry["name"]
+        name = "" if instance_id is None else entry["name"]  # whose a NIC was that has gone, nobody can tell any more
         rows.append(Lease(entry["mac"], entry["address"], name, instance, instance_id, _time(entry["expires_at"])))
     return sorted(rows, key=lambda row: (":" in row.address, row.address))
 

@@ -74,7 +74,8 @@ def _need_networks(instance: Instance, networks: Sequence[Network]) -> None:
         if network.pk not in usable:
             raise StepFailed("network_refused", f"Network {network.name} is not open to this team any more. Take its NIC away.")
         if network.observed == Observed.FAILED:
-            raise StepFailed("network_failed", f"Network {network.name} is not up: {network.message}")
+            why = network.message if network.team_id == instance.team_id else "Ask the team that it belongs to."  # may name theirs (INV-15)
+            raise StepFailed("network_failed", f"Network {network.name} is not up: {why}")
     if any(network.observed != Observed.UP for network in networks):
         enqueue("instances.converge", instance.host.queue, str(instance.pk), countdown=RETRY_SECONDS)
         raise NotYet

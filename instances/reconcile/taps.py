@@ -72,7 +72,8 @@ def _replug(instance: Instance, nic: Nic, pid: int) -> None:
         fabric().replug(network, nic_plan(network, nic), pid)
         log.warning("tap %s of %s was gone; it has it back", nic.name, instance.pk)
         nic.network.refresh_from_db()
-        drift = Drift(f"tap {nic.name} of {instance.name}", "was gone")
+        is_own = instance.team_id == nic.network.team_id
+        drift = Drift(f"tap {nic.name} of {instance.name}" if is_own else "tap of another team's instance", "was gone")
         write_drift(nic.network, [drift], is_mended=True)
 
 

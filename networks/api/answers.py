@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from networks import shown
 from networks.models import Network, Rule
 from networks.services.rules import sentence, spec_of
+from networks.sharing import owns
 from opsweb.core import access
 from opsweb.core.access import Actor
 from opsweb.core.models import Operation
@@ -125,7 +126,7 @@ def networks_out(networks: Iterable[Network], actor: Actor) -> list[NetworkOut]:
 
 SAME = (
     *("id", "name", "mode", "adapter", "cidr4", "gateway4", "cidr6", "gateway6", "dhcp", "lease_seconds", "mtu", "resolvers", "records"),
-    *("observed_at", "warnings", "created_at"),
+    *("observed_at", "created_at"),
 )
 
 
@@ -150,17 +151,13 @@ def _network_out(network: Network, actor: Actor, operation: Operation | None) ->
         label=badge.label,
         tone=badge.tone,
         verbs=[verb for verb in VERBS if is_own and not access.refusal(actor, f"network.{verb}", network.team_id)],
-        # These may name people and instances of the owner's.
+        # These may name people and instances of the owner's, and ports that others forward.
         message=network.message if is_own else "",
+        warnings=network.warnings if is_own else [],
         drift=network.drift if is_own else [],
         created_by=name_of(network.created_by) if is_own else "",
         operation=operation_out(operation) if operation and is_own else None,
     )
-
-
-def owns(actor: Actor, team_id: int) -> bool:
-    """Whether what the team has is the actor's to see, be it shared or not."""
-    return actor.superuser or team_id in actor.roles
 
 
 def rules_out(rules: QuerySet[Rule]) -> RulesOut:

@@ -13,7 +13,7 @@ from networks.fabric.base import FabricError
 from networks.models import Network, Nic, PortForward
 from networks.plans import network_plan
 from networks.services import networks as services
-from networks.sharing import refuse_users, visible
+from networks.sharing import owns, refuse_users, visible
 from networks.shown import active_operations
 from networks.views import editor
 from networks.views.addresses import holders, strange_leases, strip
@@ -37,6 +37,7 @@ TABS = {
     "health": "Health",
     "activity": "Activity",
 }
+OWNERS = ("rules", "health")  # tabs of those whose network it is (INV-15)
 ENTRIES = 100
 DONE = 30
 
@@ -57,15 +58,18 @@ def fetch(actor: Actor, network_id: UUID) -> Network:
 
 def tab_page(request: HttpRequest, network: Network, tab: str, actor: Actor, *, status: int = 200, **more: Any) -> HttpResponse:
     """The page at one of its tabs; `more` is what a refused form brings along."""
-    if tab not in TABS:
+    is_own = owns(actor, network.team_id)
+    tabs = {key: label for key, label in TABS.items() if is_own or key not in OWNERS}
+    if tab not in tabs:
         raise Http404
     shown = Shown(network, active_operations([network]).get(network.pk), team_of(request))
     context = {
         "shown": shown,
         "network": network,
         "tab": tab,
-        "tabs": TABS,
-        "unmended": unmended(network),
+        "tabs": tabs,
+        "is_own": is_own,
+        "unmended": unmended(network) if is_own else [],
         "why_not": {verb: why_not(actor, verb, network) for verb in ("edit", "repair", "delete", "rules")},
         **TAB_CONTEXT[tab](network, actor),
         **more,

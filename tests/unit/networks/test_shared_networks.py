@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from instances.models import Image, Instance
-from networks.models import Network, PortForward
+from networks.models import Group, Network, PortForward
 from networks.ports import parse_ports
 from networks.services.forwards import set_forwards
 from networks.services.nics import NicSpec, set_nics
@@ -97,3 +97,29 @@ def test_a_preview_of_ones_own_rules_tells_no_rule_of_the_owners(
     for word in ("4444", "10.7.7.7", "2222"):
         assert word not in text
     assert not PortForward.objects.exists()
+
+
+def test_the_page_of_another_teams_network_keeps_what_is_theirs(
+    signed_in: SignedIn, api: ApiOf, olga: User, lend: Any, other_team: Team, secret: Instance
+) -> None:
+    """INV-15: rules, groups, people, and what went wrong with whose instance are the owner's."""
+    network = lend(other_team)
+    attach(secret, network)
+    set_rules(network, [RuleSpec("deny", "out", "udp", "4444")], actor=SYSTEM)
+    Group.objects.create(team=other_team, name="secret-group")
+    told = {"what": "tap of secret", "reason": "is gone", "at": "2026-11-26T00:00:00+00:00", "mended": False}
+    ghost = {"mac": "02:00:00:00:00:09", "address": "192.168.33.50", "name": "secret-ghost", "expires_at": None}
+    warning = {"code": "port_busy", "message": "Port 18081 of the host is in use by secretd."}
+    user = User.objects.create_user("secretary")
+    Network.objects.update(message="secret", drift=[told], warnings=[warning], leases=[ghost], created_by=user)
+    client = signed_in(olga)
+    for tab in ("overview", "addresses", "forwards", "names", "activity"):
+        page = client.get(f"/networks/{network.pk}/?tab={tab}")
+        assert page.status_code == 200
+        assert "secret" not in page.content.decode(), tab
+        assert "?tab=rules" not in page.content.decode()
+    for tab in ("rules", "health"):
+        assert client.get(f"/networks/{network.pk}/?tab={tab}").status_code == 404
+    for path in ("", "addresses/", "leases/"):
+        assert "secret" not in api(olga).get(f"networks/{network.pk}/{path}").content.decode()
+    assert client.post(f"/networks/{network.pk}/rules/", {}).status_code in (403, 404)

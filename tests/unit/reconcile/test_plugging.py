@@ -227,6 +227,15 @@ class TestStart:
         assert (operation.status, operation.error_code) == ("failed", "network_failed")
         assert operation.error_message == "Network br0 is not up: dnsmasq is not installed."
 
+    def test_inv_15_why_another_teams_network_failed_is_theirs(
+        self, make: Make, network: Network, team: Team, other_team: Team, sent: SentTasks
+    ) -> None:
+        instance = make(NicSpec(network=network))
+        network.shared_with.add(team)
+        Network.objects.update(team=other_team, observed=Observed.FAILED, message="secret")
+        converge(instance.pk)
+        assert last_operation(instance).error_message == "Network br0 is not up: Ask the team that it belongs to."
+
     def test_sec_f2_a_network_that_is_not_open_to_the_team_is_refused(
         self, make: Make, network: Network, other_team: Team, sent: SentTasks
     ) -> None:
@@ -372,6 +381,18 @@ class TestKeeping:
         network.refresh_from_db()
         (drift,) = network.drift
         assert (drift["what"], drift["reason"], drift["mended"]) == ("tap tap0 of web1", "was gone", True)
+
+    def test_inv_15_a_network_tells_its_owner_not_whose_tap_it_was(
+        self, make: Make, network: Network, team: Team, other_team: Team, host: Host, sent: SentTasks
+    ) -> None:
+        instance = make(NicSpec(network=network))
+        converge(instance.pk)
+        network.shared_with.add(team)
+        Network.objects.update(team=other_team)
+        fabric().lose_tap(fabric().taps()[0])
+        keep_taps(hypervisor(), host)
+        network.refresh_from_db()
+        assert "web1" not in str(network.drift)
 
     def test_one_that_does_not_come_back_does_not_keep_others_from_it(
         self, make: Make, network: Network, host: Host, sent: SentTasks
