@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch
 
-from networks.addressing import AddressingError, refuse_reserved
+from networks.addressing import AddressingError, Net, refuse_reserved
 from networks.fabric import values
 from networks.fabric.base import Endpoint, FabricError, ForwardPlan, Mode, NetworkPlan, NicPlan, RulePlan
 from networks.fabric.filter_values import checked
@@ -130,7 +130,7 @@ class _Reader:
 
     def _resolvers(self, network: Network) -> tuple[str, ...]:
         """Not those inside somebody else's network: dnsmasq would carry questions where guests may not go (INV-09)."""
-        others = [ip_network(cidr) for pk, *cidrs in self._subnets for cidr in cidrs if cidr and pk != network.pk]
+        others = [other for pk, *cidrs in self._subnets if pk != network.pk for other in _sound_cidrs(*cidrs)]
         return tuple(text for text in network.resolvers if not any(ip_address(text) in other for other in others))
 
     def _nic(self, nic: Nic, name: str, of_network: Sequence[Rule]) -> NicPlan:
@@ -167,8 +167,17 @@ class _Reader:
         if rule.peer_group_id is not None:
             return self._groups.get(rule.peer_group_id, ())
         if rule.peer_network is not None:
-            return tuple(cidr for cidr in (rule.peer_network.cidr4, rule.peer_network.cidr6) if cidr)
+            return tuple(map(str, _sound_cidrs(rule.peer_network.cidr4, rule.peer_network.cidr6)))
         return None
+
+
+def _sound_cidrs(*cidrs: str) -> list[Net]:
+    """Of another network's row, which is not to stop this one when it can't be (SEC-G2)."""
+    found = []
+    for cidr in filter(None, cidrs):
+        with suppress(ValueError):
+            found.append(ip_network(cidr))
+    return found
 
 
 def _public(forward: PortForward) -> Endpoint:

@@ -244,9 +244,11 @@ def test_a_removal_that_ends_anywhere_is_gone_on_from(up: Network, sent: SentTas
     assert here() == set()
 
 
-def test_one_bad_row_stops_nobody_else(make_network: MakeNetwork, host: Host, other_team: Team) -> None:
+def test_one_bad_row_stops_nobody_else(make_network: MakeNetwork, host: Host, other_team: Team, stopped: Instance) -> None:
     """SEC-G2, SEC-F2: the web process writes rows, root acts on them."""
-    good, bad = make_network(), make_network(other_team)
+    good, bad = make_network(resolvers=["9.9.9.9"]), make_network(other_team)
+    Rule.objects.create(team=good.team, network=good, action="deny", direction="in", peer_network=bad)
+    attach(stopped, good)
     for columns in (
         {"domain": "x\naddress=/#/1.2.3.4"},
         {"cidr4": "127.0.0.0/24"},
@@ -258,6 +260,8 @@ def test_one_bad_row_stops_nobody_else(make_network: MakeNetwork, host: Host, ot
         {"resolvers": "127.0.0.1"},
         {"cidr6": "fd00::/64"},
         {"adapter": "eth0; reboot", "mode": "uplink"},
+        {"cidr4": "not.a.network"},
+        {"cidr6": "nor:this", "gateway6": "fd00::1"},
     ):
         before = Network.objects.filter(pk=bad.pk).values(*columns).get()
         Network.objects.filter(pk=bad.pk).update(**columns)
