@@ -109,6 +109,10 @@ class Network(models.Model):
             return IPv4Address(self.dhcp_first), IPv4Address(self.dhcp_last)
         return None if self.mode == self.Mode.UPLINK else default_pool(self.subnet4)
 
+    def recorded(self, version: int) -> set[str]:
+        """Addresses of that IP version that its records name."""
+        return {address for address in self.records.values() if (":" in address) == (version == 6)}
+
     @property
     def full_domain(self) -> str:
         """The DNS domain of its instances."""

@@ -57,7 +57,7 @@ def _next(network: Network, taken: set[str]) -> str:
     if network.pool is None:
         return ""
     try:
-        return str(next_free(network.subnet4, network.pool, taken | set(network.records.values())))
+        return str(next_free(network.subnet4, network.pool, taken | network.recorded(4)))
     except (AddressingError, ValueError):
         return ""
 

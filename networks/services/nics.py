@@ -1,7 +1,7 @@
 """NICs of an instance. Called by instances.services inside its transactions, with the team's row locked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -46,9 +46,8 @@ def set_nics(instance: Guest, specs: Sequence[NicSpec], *, actor: Actor) -> None
     lock_host(instance.host.pk)  # addresses are given out under it; who deletes a network takes it too
     rows = {nic.name: nic for nic in instance_nics(instance.pk)}
     touched = {nic.network_id for nic in rows.values() if nic.network_id}
+    specs = [_checked(spec, instance) for spec in specs]
     named = _named(specs, list(rows.values()))
-    for spec in specs:
-        _check(spec, instance)
     grown = sum(spec.network is not None for spec in specs) - sum(nic.network_id is not None for nic in rows.values())
     take(instance.team_id, Usage(addresses=grown))
     first = next(iter(rows.values()), None)
@@ -87,13 +86,14 @@ def _check_name(name: str) -> None:
         raise Invalid(f"“{name[:60]}” is no name of a NIC. {NIC_NAME.message}", fields={"nics": [name[:60]]})
 
 
-def _check(spec: NicSpec, instance: Guest) -> None:
+def _checked(spec: NicSpec, instance: Guest) -> NicSpec:
+    """With its network as it is under the lock: somebody may have edited it since the caller looked."""
     if spec.rate_kbit and not LEAST_RATE <= spec.rate_kbit <= MOST_RATE:
         raise Invalid(f"A rate limit goes from {LEAST_RATE} to {MOST_RATE} kbit/s; 0 is none.", fields={"rate_kbit": [spec.rate_kbit]})
     if spec.network is None:
         if spec.address4 or spec.address6:
             raise Invalid("A user-mode NIC has no address of its own. Name a network for it.", fields={"nics": ["no network"]})
-        return
+        return spec
     network = Network.objects.filter(pk=spec.network.pk).first()
     if network is None or not usable_by(instance.team_id).filter(pk=network.pk).exists():
         if network is not None and network.team_id == instance.team_id:
@@ -101,6 +101,7 @@ def _check(spec: NicSpec, instance: Guest) -> None:
         raise NotFound
     if network.host_id != instance.host.pk:
         raise Conflict(f"Network {network.name} is on another host than the instance.", code="other_host")
+    return replace(spec, network=network)
 
 
 def _written(instance: Guest, named: dict[str, NicSpec], rows: dict[str, Nic]) -> list[Nic]:
@@ -129,6 +130,7 @@ def _give_addresses(nic: Nic, spec: NicSpec) -> None:
         nic.network, nic.address4, nic.address6, nic.is_fixed = None, None, None, False
         return
     moved, nic.network = nic.network_id != network.pk, network
+    before = (nic.address4, nic.address6)
     if moved:
         nic.tag = new_tag()  # a VM that runs keeps its tap on the other bridge until its next start: no rule is to know that one any more
     others = network.nics.exclude(pk=nic.pk)
@@ -139,10 +141,19 @@ def _give_addresses(nic: Nic, spec: NicSpec) -> None:
         nic.address4 = _next_address4(network, {address for address in others.values_list("address4", flat=True) if address})
     _give_address6(nic, network, spec, moved)
     nic.is_fixed = bool(spec.address4 or spec.address6) or not network.dhcp
+    _refuse_recorded(nic, network, before)
     if taker := others.filter(address4=nic.address4).select_related("instance").first():
         raise _taken(str(nic.address4), taker, nic)
     if nic.address6 and (taker := others.filter(address6=nic.address6).select_related("instance").first()):
         raise _taken(nic.address6, taker, nic)
+
+
+def _refuse_recorded(nic: Nic, network: Network, before: tuple[str | None, ...]) -> None:
+    """A name of the network's own team is not to lead to another team's guest."""
+    for name, address in network.records.items():
+        if address in {nic.address4, nic.address6} - set(before) and nic.instance.team_id != network.team_id:
+            message = f"{address} is what network {network.name} calls {name}. Take another one."
+            raise Conflict(message, code="address_taken", fields={"address": [address]})
 
 
 def _next_address4(network: Network, taken: set[str]) -> str:
@@ -150,7 +161,7 @@ def _next_address4(network: Network, taken: set[str]) -> str:
         message = f"Give an address of {network.cidr4}: nobody said which ones of the uplink {network.name} are free."
         raise Invalid(message, code="no_address", fields={"address4": ["missing"]})
     with said("address4"):
-        return str(next_free(network.subnet4, network.pool, taken | set(network.records.values())))
+        return str(next_free(network.subnet4, network.pool, taken | network.recorded(4)))
 
 
 def _give_address6(nic: Nic, network: Network, spec: NicSpec, moved: bool) -> None:

@@ -117,7 +117,8 @@ def _set_peer(rule: Rule, peer: str, line: int) -> None:
         if rule.peer_group is None:
             raise _bad(line, f"The team has no group called “{name[:60]}”.")
     elif colon and kind == "network":
-        rule.peer_network = usable_by(rule.team_id).filter(name=name).order_by("pk").first()
+        named = usable_by(rule.team_id).filter(name=name).order_by("pk")
+        rule.peer_network = named.filter(team=rule.team_id).first() or named.first()  # its own before a shared one
         if rule.peer_network is None:
             raise _bad(line, f"There is no network called “{name[:60]}” that the team may use.")
     elif peer:

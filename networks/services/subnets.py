@@ -119,4 +119,4 @@ def free6(network: Network, nic: Nic, taken: set[str]) -> str | None:
     """The IPv6 address that goes with the NIC's IPv4 one; None on a network without IPv6."""
     if network.subnet6 is None or nic.address4 is None:
         return None
-    return str(address6_for(network.subnet6, network.subnet4, IPv4Address(nic.address4), taken))
+    return str(address6_for(network.subnet6, network.subnet4, IPv4Address(nic.address4), taken | network.recorded(6)))

@@ -9,6 +9,7 @@ from instances.models import Instance
 from networks.models import Network, Nic, PortForward, PublishedAddress
 from networks.ports import parse_ports
 from networks.services.forwards import STAND_IN_PORTS, set_forwards
+from networks.services.networks import NetworkSpec, edit
 from networks.services.nics import NicSpec, set_nics
 from opsweb.core.access import SYSTEM, Actor
 from opsweb.core.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
@@ -256,3 +257,10 @@ def test_all_published_is_each_of_them(stopped: Instance, olgas: Actor, publishe
     PublishedAddress.objects.update(address="0.0.0.0")
     publish(stopped.nics.get(), "0.0.0.0:8080:80", "192.0.2.9:8081:80", actor=olgas)
     assert PortForward.objects.count() == 2
+
+
+def test_an_address_is_of_the_subnet_as_it_is_now(make_network: MakeNetwork, stopped: Instance) -> None:
+    """INV-06: somebody gave the network another one between our look and the lock."""
+    network = make_network()
+    edit(Network.objects.get(pk=network.pk), NetworkSpec(cidr4="192.168.99.1/24"), actor=SYSTEM)
+    assert [nic.address4 for nic in give(stopped, NicSpec(network))] == ["192.168.99.2"]

@@ -15,6 +15,7 @@ from networks.services.forwards import set_forwards
 from networks.services.nics import NicSpec, set_nics
 from networks.services.rules import RuleSpec, set_rules
 from opsweb.core.access import SYSTEM
+from opsweb.core.errors import Conflict
 from opsweb.teams.models import Team
 from tests.unit.conftest import MakeInstance
 from tests.unit.networks.conftest import MakeNetwork
@@ -123,3 +124,38 @@ def test_the_page_of_another_teams_network_keeps_what_is_theirs(
     for path in ("", "addresses/", "leases/"):
         assert "secret" not in api(olga).get(f"networks/{network.pk}/{path}").content.decode()
     assert client.post(f"/networks/{network.pk}/rules/", {}).status_code in (403, 404)
+
+
+@pytest.mark.parametrize("spec", [{"address4": "192.168.33.200"}, {"address6": "fd00:1::200"}])
+def test_nobody_takes_the_address_that_a_name_of_the_owners_means(lend: Any, team: Team, secret: Instance, spec: dict[str, str]) -> None:
+    """INV-08: who asks for the record "db" would reach another team's guest."""
+    network = lend(team, records={"db": "192.168.33.200", "db6": "fd00:1::200"}, cidr6="fd00:1::/64")
+    with pytest.raises(Conflict) as refusal:
+        attach(secret, network, **spec)
+    assert refusal.value.code == "address_taken"
+    assert "db" in refusal.value.message
+
+
+def test_the_owner_may_name_an_instance_by_a_record(lend: Any, team: Team, mine: Instance) -> None:
+    attach(mine, lend(team, records={"db": "192.168.33.200"}), address4="192.168.33.200")
+    assert mine.nics.get().address4 == "192.168.33.200"
+
+
+def test_a_record_of_either_family_keeps_nobody_out(lend: Any, team: Team, secret: Instance) -> None:
+    """And its address is given to nobody who did not ask for it."""
+    network = lend(team, records={"db": "fd00:1::2", "www": "192.168.33.2"}, cidr6="fd00:1::/64")
+    attach(secret, network)
+    assert (secret.nics.get().address4, secret.nics.get().address6) == ("192.168.33.3", "fd00:1::3")
+    Network.objects.update(records={"db": "fd00:1::4"})
+    attach(secret, network, address4="192.168.33.4")
+    assert secret.nics.get().address6 == "fd00:1::5"
+
+
+def test_a_rule_means_the_teams_own_network_before_one_of_the_same_name(
+    lend: Any, make_network: MakeNetwork, team: Team, other_team: Team, mine: Instance
+) -> None:
+    """INV-09: what may come in from "my" br0 is not what comes from another team's."""
+    own = make_network(team, name="lab")
+    shared = [make_network(Team.objects.create(name=f"team{number}"), name="lab", shared_with=[team]) for number in range(5)]
+    set_rules(mine, [RuleSpec("allow", "in", peer="network:lab")], actor=SYSTEM)
+    assert [rule.peer_network for rule in mine.rules.all()] == [own], shared
