@@ -113,7 +113,8 @@ def forwards(instance: Instance) -> list[dict[str, Any]]:
             "host_address": forward.host_address,
             "host_port": forward.host_port,
             "guest_port": forward.guest_port,
-            "url": f"http://{forward.host_address}:{forward.host_port}/" if forward.protocol == "tcp" else "",
+            "url": f"http://{forward.host_address}:{forward.host_port}/" if forward.protocol == "tcp" and not forward.is_withdrawn else "",
+            "withdrawn": forward.is_withdrawn,
         }
         for nic in instance.nics.all()
         for forward in nic.forwards.all()
@@ -123,7 +124,7 @@ def forwards(instance: Instance) -> list[dict[str, Any]]:
 def addresses(instance: Instance) -> list[str]:
     """Where it can be reached: its addresses on networks, then `127.0.0.1:8088` for each forward."""
     on_networks = [address for nic in instance.nics.all() for address in (nic.address4, nic.address6) if address]
-    return on_networks + [f"{item['host_address']}:{item['host_port']}" for item in forwards(instance)]
+    return on_networks + [f"{item['host_address']}:{item['host_port']}" for item in forwards(instance) if not item["withdrawn"]]
 
 
 def nics(instance: Instance) -> list[dict[str, Any]]:

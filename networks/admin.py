@@ -8,6 +8,7 @@ from unfold.admin import ModelAdmin
 
 from networks.models import Group, Network, Nic, PortForward, PublishedAddress, Rule
 from networks.services.networks import NetworkSpec, edit, link
+from networks.services.publishing import settled
 from opsweb.core.admin import ReadOnlyAdmin
 from opsweb.core.errors import Refusal
 from opsweb.teams.actors import actor_of
@@ -53,10 +54,25 @@ class NetworkAdmin(ModelAdmin):
 
 @admin.register(PublishedAddress)
 class PublishedAddressAdmin(AuditedAdmin):
-    """Addresses of the host that teams may open ports on. Taking one away closes no port that is open."""
+    """Addresses of the host that teams may open ports on. Taking one away closes what is open on it."""
 
     list_display = ("address", "port_first", "port_last", "host")
     filter_horizontal = ("teams",)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Add and change."""
+        with settled():
+            return super().changeform_view(request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Delete one."""
+        with settled():
+            return super().delete_view(request, *args, **kwargs)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        """Delete those that were ticked."""
+        with settled():
+            super().delete_queryset(request, queryset)
 
 
 @admin.register(Nic)

@@ -247,6 +247,8 @@ class PortForward(models.Model):
     guest_port = models.PositiveIntegerField(validators=PORT)
     bound_port = models.PositiveIntegerField(validators=PORT, help_text="What QEMU binds: the same, or a high port for one under 1024.")
 
+    is_withdrawn = models.BooleanField(default=False, help_text="Its address is published no more: it leads nowhere until it is again.")
+
     class Meta:
         ordering = ("protocol", "host_port")
         constraints = [

@@ -146,7 +146,7 @@ class _Reader:
             forwards=tuple(
                 ForwardPlan(_public(forward), forward.guest_port)
                 for forward in self._forwards[nic.pk]
-                if _public(forward) not in self._held
+                if not forward.is_withdrawn and _public(forward) not in self._held
             ),
         )
 

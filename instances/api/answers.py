@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from instances import shown
 from instances.models import Image, Instance, Upload
@@ -62,6 +62,7 @@ class PortOut(BaseModel):
     host_port: int
     guest_port: int
     url: str
+    withdrawn: bool = Field(description="An admin took the address away: the port is closed until it is published again.")
 
 
 class NicOut(BaseModel):

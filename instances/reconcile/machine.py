@@ -135,7 +135,7 @@ def subnet(position: int) -> str:
 
 def user_nic(nic: Nic) -> UserNic:
     """The host's side of a user-mode NIC."""
-    forwards = (Forward(f.protocol, f.host_address, f.bound_port, f.guest_port) for f in nic.forwards.all())
+    forwards = (Forward(f.protocol, f.host_address, f.bound_port, f.guest_port) for f in nic.forwards.all() if not f.is_withdrawn)
     return UserNic(mac=nic.mac, network=subnet(nic.position), forwards=tuple(forwards))
 
 

@@ -66,7 +66,7 @@ def _digest(wanted: Sequence[NetworkPlan]) -> str:
 
 def strangers(*, host: int | None = None, network: UUID | None = None) -> dict[Endpoint, str]:
     """Ports of forwards into networks (of a host, or of one network) that some process of the host listens on, with who it is."""
-    rows = PortForward.objects.exclude(nic__network=None)
+    rows = PortForward.objects.exclude(nic__network=None).filter(is_withdrawn=False)
     rows = rows.filter(host=host) if host is not None else rows.filter(nic__network=network)
     endpoints = tuple(sorted({Endpoint(row.protocol, row.host_address, row.host_port) for row in rows}))
     return fabric().busy(endpoints, ours=range(env.uid_base, env.uid_base + env.vm_offsets.stop)) if endpoints else {}

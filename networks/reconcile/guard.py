@@ -39,7 +39,7 @@ def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
 
     Forwards of a VM that is down, or whose port somebody else holds, are left out: nobody is led to what is not ours.
     """
-    bound = PortForward.objects.filter(nic__network=None)
+    bound = PortForward.objects.filter(nic__network=None, is_withdrawn=False)
     rows = list(bound.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
     strangers = fabric().busy(tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)})), ours=_uids())
     forwards = [row for row in rows if not strangers.keys() & _endpoints(row)]
@@ -65,9 +65,8 @@ def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
 
 def _bridged(host: Host) -> dict[int, tuple[Endpoint, ...]]:
     """Team → where its forwards to bridged guests lead. What of them holds is the packet filter's to say: none is met but through it."""
-    rows = PortForward.objects.filter(host=host, nic__network__desired=Desired.PRESENT).values_list(
-        "team_id", "protocol", "nic__address4", "guest_port"
-    )
+    open_ones = PortForward.objects.filter(host=host, nic__network__desired=Desired.PRESENT, is_withdrawn=False)
+    rows = open_ones.values_list("team_id", "protocol", "nic__address4", "guest_port")
     found: dict[int, set[Endpoint]] = defaultdict(set)
     for team_id, protocol, address, port in rows:
         if address:  # the database says so of every NIC on a network
@@ -111,7 +110,7 @@ def strangers_on_forwards(instance_id: UUID) -> dict[Endpoint, str]:
 
 
 def _wanted(instance_id: UUID) -> tuple[Endpoint, ...]:
-    rows = PortForward.objects.filter(nic__instance_id=instance_id)
+    rows = PortForward.objects.filter(nic__instance_id=instance_id, is_withdrawn=False)
     return tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)}))
 
 

@@ -27,7 +27,7 @@ def set_forwards(nic: Nic, maps: Sequence[PortMap], *, host: Host, team_id: int,
 
     Raises: Conflict("port_busy") that names the taker, Conflict("quota"), Invalid, Forbidden for an address that nobody published.
     """
-    kept, new = _sorted_out(nic, maps)
+    kept, new = _sorted_out(nic, maps, actor)
     for wanted in new:
         _check(wanted, host, team_id, actor)
     nic.forwards.exclude(pk__in=kept).delete()
@@ -39,9 +39,16 @@ def set_forwards(nic: Nic, maps: Sequence[PortMap], *, host: Host, team_id: int,
         announce_rules(host)
 
 
-def _sorted_out(nic: Nic, maps: Sequence[PortMap]) -> tuple[list[int], list[PortMap]]:
-    """The rows that may stay as they are, and the maps that have none: what an admin opened survives an edit by others."""
-    rows = {(f.protocol, f.host_address, f.host_port, f.guest_port): f.pk for f in nic.forwards.all()}
+def _sorted_out(nic: Nic, maps: Sequence[PortMap], actor: Actor) -> tuple[list[int], list[PortMap]]:
+    """The rows that may stay as they are, and the maps that have none: what an admin opened survives an edit by others.
+
+    A withdrawn one stays withdrawn, unless it is an admin who asks for it.
+    """
+    rows = {
+        (f.protocol, f.host_address, f.host_port, f.guest_port): f.pk
+        for f in nic.forwards.all()
+        if not (f.is_withdrawn and actor.superuser)
+    }
     by_row = {(m.protocol, m.host_address or LOOPBACK, m.host_port, m.guest_port): m for m in maps}
     return [pk for row, pk in rows.items() if row in by_row], [wanted for row, wanted in by_row.items() if row not in rows]
 
