@@ -193,17 +193,18 @@ def _group_addresses(groups: Collection[UUID]) -> dict[UUID, tuple[str, ...]]:
 
 
 def _dns_names(network: Network) -> dict[UUID, str]:
-    """NIC id → its label in the network's domain: the instance's name, which its team's records and instances have before another team's.
+    """NIC id → its label in the network's domain: the instance's name; of another team's instance with the team's name behind it.
 
-    Where two would have the same, the later one's team is put behind it; behind a second NIC's its own name.
+    So nobody takes a name that meant somebody else's guest (INV-09). Behind a second NIC's stands its own name.
     """
-    nics = sorted(network.nics.all(), key=lambda nic: (nic.instance.team_id != network.team_id, nic.instance.team_id, nic.position))
+    nics = sorted(network.nics.all(), key=lambda nic: (nic.instance.team_id != network.team_id, nic.position, nic.instance.team_id))
     names: dict[UUID, str] = {}
     stems: dict[UUID, str] = {}
     taken = set(network.records)
     for nic in nics:
         name, tag = nic.instance.name, f"-{nic.tag}"
-        stem = stems.get(nic.instance_id) or _first_free(taken, name, f"{name}-{nic.instance.team.name}", name + tag)
+        bare = [name] if nic.instance.team_id == network.team_id else []
+        stem = stems.get(nic.instance_id) or _first_free(taken, *bare, f"{name}-{nic.instance.team.name}", name + tag)
         label = _first_free(taken, stem, f"{stem}-{nic.name}", f"{stem[: LABEL - len(tag)]}{tag}")
         stems[nic.instance_id], names[nic.pk] = stem, label
         taken.add(label)

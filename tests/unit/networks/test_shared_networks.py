@@ -10,6 +10,7 @@ from django.test import Client
 
 from instances.models import Image, Instance
 from networks.models import Group, Network, PortForward
+from networks.plans import network_plan
 from networks.ports import parse_ports
 from networks.services.forwards import set_forwards
 from networks.services.nics import NicSpec, set_nics
@@ -159,3 +160,23 @@ def test_a_rule_means_the_teams_own_network_before_one_of_the_same_name(
     shared = [make_network(Team.objects.create(name=f"team{number}"), name="lab", shared_with=[team]) for number in range(5)]
     set_rules(mine, [RuleSpec("allow", "in", peer="network:lab")], actor=SYSTEM)
     assert [rule.peer_network for rule in mine.rules.all()] == [own], shared
+
+
+def test_no_team_takes_a_name_that_means_anothers_guest(
+    lend: Any, make_network: MakeNetwork, team: Team, other_team: Team, make_instance: MakeInstance, other_image: Image
+) -> None:
+    """INV-09: who asked for "db" yesterday does not reach a stranger today, whichever team is older."""
+    network = make_network(Team.objects.create(name="owner"), shared_with=[team, other_team])
+    theirs = make_instance("db", of=other_image)
+    attach(theirs, network)
+    before = _names(network)
+    attach(make_instance("db"), network)
+    attach(make_instance(f"db-{other_team.name}"), network)
+    after = _names(network)
+    assert before.items() <= after.items()
+    assert len(set(after.values())) == 3
+    assert "db" not in after.values()
+
+
+def _names(network: Network) -> dict[str, str]:
+    return {nic.tap: nic.name for nic in network_plan(network).nics}
