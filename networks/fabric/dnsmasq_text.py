@@ -135,6 +135,7 @@ def _dhcp(network: NetworkPlan, reservations: Path) -> Iterator[str]:
     yield f"dhcp-range={cidr.network_address},static,{cidr.netmask},{network.lease_seconds}"
     yield f"dhcp-hostsfile={reservations}"
     yield "dhcp-ignore=tag:!known"
+    yield "dhcp-ignore-clid"  # a client id is whatever a guest says, another's too; the filter holds its MAC to it
     yield "no-ping"  # the address is the NIC's alone; asking first costs 3 s
     yield from ("quiet-dhcp", "quiet-dhcp6")
     if network.mode is Mode.UPLINK:

@@ -21,6 +21,7 @@ class TapGuest:
 
     descriptor: int
     mac: str
+    client_id: bytes = b""  # of DHCP (RFC 2132, 9.14) and, where there is one, the DUID of DHCPv6
 
     @property
     def hardware(self) -> bytes:
@@ -53,6 +54,7 @@ class TapGuest:
         """The answer's options (RFC 2132), under 0 the address; None when nobody answers."""
         transaction = os.urandom(4)
         options = bytes([53, 1, kind, 55, 5, 1, 3, 6, 15, 26])
+        options += bytes([61, len(self.client_id)]) + self.client_id if self.client_id else b""
         options += b"\x32\x04" + IPv4Address(wanted).packed if wanted else b""
         options += b"\x36\x04" + IPv4Address(server).packed if server else b""
         head = struct.pack("!BBBB4sHH16x16s192x", 1, 1, 6, 0, transaction, 0, 0x8000, self.hardware.ljust(16, b"\0"))
@@ -73,7 +75,8 @@ class TapGuest:
 
     def ask_dhcp6(self, seconds: float = 3.0) -> IPv6Address | None:
         """The address of the server's reply to a SOLICIT with rapid commit or to the REQUEST after it (RFC 8415)."""
-        client = b"\0\x01\0\x0a\0\x03\0\x01" + self.hardware
+        duid = self.client_id or b"\0\x03\0\x01" + self.hardware
+        client = struct.pack("!HH", 1, len(duid)) + duid
         association = struct.pack("!HHIII", 3, 12, 1, 0, 0)
         self._send_dhcp6(1, client + association)
         for kind, options in self._dhcp6_answers(seconds):

@@ -99,6 +99,19 @@ class TestDhcp:
         assert str(IPv4Address(bob.lease()[0])) == BOB.address4
         assert dnsmasq_pids(short_path) == before
 
+    def test_nobody_ends_anothers_lease_by_its_client_id(self, fabric, guest):
+        """INV-08: the MAC alone says who asks; the filter holds each tap to its own."""
+        bob = guest(PLAN, BOB)
+        bob.client_id = b"\x01" + bob.hardware
+        bob.lease()
+        ann = guest(PLAN, ANN)
+        ann.client_id = bob.client_id
+        assert str(IPv4Address(ann.lease()[0])) == ANN.address4
+        assert {(lease.mac, lease.address) for lease in fabric.leases(PLAN.id)} == {(nic.mac, nic.address4) for nic in (ANN, BOB)}
+        renewed = bob.ask_dhcp(REQUEST, wanted=BOB.address4)
+        assert renewed is not None
+        assert renewed[53] == bytes([ACK])
+
     def test_a_removed_nic_gets_nothing_more(self, fabric, guest):
         bob = guest(PLAN, BOB)
         bob.lease()
@@ -123,6 +136,17 @@ class TestIpv6:
         fabric.apply_filter(())
         stranger.mac = "02:00:00:00:00:66"
         assert stranger.ask_dhcp6(1.5) is None
+
+    def test_nobody_ends_anothers_lease_by_its_client_id(self, fabric, guest):
+        """INV-08."""
+        bob = guest(PLAN, BOB)
+        assert bob.ask_dhcp6() == IPv6Address(BOB.address6)
+        ann = guest(PLAN, ANN)
+        ann.client_id = b"\0\x03\0\x01" + bob.hardware
+        wait_for(lambda: BOB.address6 in {lease.address for lease in fabric.leases(PLAN.id)})
+        ann.ask_dhcp6(1.5)
+        assert BOB.address6 in {lease.address for lease in fabric.leases(PLAN.id)}
+        assert bob.ask_dhcp6() == IPv6Address(BOB.address6)
 
     @pytest.mark.parametrize(("mode", "lifetime"), [(Mode.NAT, 1800), (Mode.ISOLATED, 0)])
     def test_the_router_says_ask_by_dhcp(self, guest, mode, lifetime):

@@ -42,6 +42,7 @@ class TestGet:
             "host_port": 18_080,
             "guest_port": 8080,
             "url": "http://127.0.0.1:18080/",
+            "withdrawn": False,
         }
         assert shown["operation"] is None
         assert shown["waited_for"] is None
