@@ -340,6 +340,14 @@ def test_another_hosts_filter_is_not_ours(up: Network, host: Host, monkeypatch: 
     monkeypatch.setattr(fabric(), "apply_filter", lambda _: pytest.fail("touched"))
     monkeypatch.setattr(fabric(), "filter_holds", lambda _: False)
     refresh_filter(other.pk)
+
+
+def test_another_hosts_network_is_not_ours(up: Network, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-12, SEC-D2."""
+    Network.objects.update(host=Host.objects.create(name="other"), mtu=1400)
+    monkeypatch.setattr(fabric(), "apply_network", lambda _: pytest.fail("touched"))
+    with nothing_changes(Network):
+        converge(up.pk)
     refresh_filter(10_000)
 
 
