@@ -26,13 +26,18 @@ class Badge:
     tone: str
 
 
+def unmended(network: Network) -> list[dict[str, Any]]:
+    """Differences between wish and host that the last pass could not mend."""
+    return [entry for entry in network.drift if not entry["mended"]]
+
+
 def badge(network: Network, operation: Operation | None) -> Badge:
     """The state with its transition; `operation` is the active one."""
     if operation is not None and operation.verb in DOING:
         return Badge(DOING[operation.verb], "wait")
     if network.desired == Desired.ABSENT:
         return Badge(DOING["delete"], "wait")
-    if network.observed == Observed.UP and any(not entry.get("mended", True) for entry in network.drift[:1]):
+    if network.observed == Observed.UP and unmended(network):
         return Badge("Drifted", "bad")
     return Badge(*LABELS[Observed(network.observed)])
 

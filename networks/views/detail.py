@@ -14,10 +14,10 @@ from networks.models import Network, Nic, PortForward
 from networks.plans import network_plan
 from networks.services import networks as services
 from networks.sharing import owns, refuse_users, visible
-from networks.shown import active_operations
+from networks.shown import active_operations, unmended
 from networks.views import editor
 from networks.views.addresses import holders, strange_leases, strip
-from networks.views.present import Shown, unmended, with_relations
+from networks.views.present import Shown, with_relations
 from networks.views.topology import topology
 from opsweb.core import access
 from opsweb.core.access import Actor

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network
-from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
@@ -26,11 +25,6 @@ INSTANCE_STATES: dict[str, tuple[str, str]] = {
     "paused": ("paused", "wait"),
     "crashed": ("crashed", "bad"),
 }
-
-
-def unmended(network: Network) -> list[dict[str, Any]]:
-    """Differences between wish and host that the last pass could not mend."""
-    return [item for item in network.drift if not item.get("mended")]
 
 
 def of_team(actor: Actor, team: Team | None) -> QuerySet[Network]:
