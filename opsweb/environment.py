@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+USUAL_PORTS = {"postgres": 5432, "postgresql": 5432, "pgsql": 5432, "mysql": 3306, "redis": 6379, "rediss": 6379}
+
 
 class Environment(BaseSettings):
     """One attribute per variable of the table in docs/running.md."""
@@ -66,6 +68,12 @@ class Environment(BaseSettings):
     def database(self) -> str:
         """DATABASE_URL, SQLite in the state directory by default."""
         return self.database_url or f"sqlite:///{self.state_dir / 'db' / 'db.sqlite3'}"
+
+    @property
+    def backends(self) -> tuple[tuple[str, int], ...]:
+        """(host, port) of the database and the redis that the panel reaches by TCP; none of those that are files or sockets."""
+        urls = (urlsplit(self.database), urlsplit(self.redis))
+        return tuple((url.hostname, url.port or USUAL_PORTS.get(url.scheme, 0)) for url in urls if url.hostname)
 
     @property
     def installation(self) -> str:

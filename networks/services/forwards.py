@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -62,10 +62,22 @@ def _check(wanted: PortMap, host: Host, team_id: int, actor: Actor) -> None:
             f"Port {wanted.host_port} of {address} is not published. Leave the address out to use {LOOPBACK}. {advice}",
             code="address_not_published",
         )
-    if wanted.protocol == "tcp" and wanted.host_port == env.port:
+    if wanted.protocol == "tcp" and wanted.host_port in _own_ports():
         raise Conflict(
             f"Port {wanted.host_port} is the panel's own. Take another one.", code="port_busy", fields={"ports": [wanted.host_port]}
         )
+
+
+def _own_ports() -> set[int]:
+    """The panel's, and those of a database or redis beside it: while one restarts, a guest would be asked in its place."""
+    return {env.port} | {port for name, port in env.backends if name == "localhost" or _is_loopback(name)}
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def published(host: Host, team_id: int) -> QuerySet[PublishedAddress]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 from networks.addressing import (
@@ -22,6 +22,7 @@ from networks.addressing import (
 from networks.models import Network, Nic
 from opsweb.core.errors import Conflict, Invalid, Refusal
 from opsweb.core.models import Host
+from opsweb.environment import env
 
 LEAST_ROUTE = 8  # a prefix length; what is shorter (0.0.0.0/1 of a VPN) is half a default route and meets everything
 AUTO = "auto"  # as cidr6: a prefix of one's own is made up
@@ -102,6 +103,15 @@ def neighbours(network: Network, host: Host) -> Iterator[tuple[str, str]]:
             yield from ((address, f"the host's adapter {adapter['name']}") for address in adapter["addresses"])
     if not own:
         yield from ((address, "the host's name server") for address in facts.get("resolvers", ()))
+        # Reached by the default route, it is in no route above; a guest there would be asked in its place.
+        yield from ((name, "the panel's own database or redis") for name, _ in env.backends if _is_outside(name))
+
+
+def _is_outside(name: str) -> bool:
+    try:
+        return not ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def readdress6(network: Network) -> None:

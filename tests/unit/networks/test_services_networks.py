@@ -195,6 +195,16 @@ def test_who_may(host: Host, team: Team, vics: Actor, nobodys: Actor, make_netwo
             networks.link(network, [], actor=actor)
 
 
+def test_no_network_hides_the_panels_database(make_network: MakeNetwork, olgas: Actor, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-09: no route names it, and a guest with its address would be given the panel's password."""
+    monkeypatch.setattr(env, "database_url", "postgres://opsweb:secret@10.66.0.5:5432/opsweb")
+    monkeypatch.setattr(env, "redis_url", "redis://localhost:6379/0")
+    with nothing_changes(*ROWS), pytest.raises(Conflict) as refusal:
+        networks.create(team, NetworkSpec(cidr4="10.66.0.1/24"), actor=olgas)
+    assert refusal.value.code == "overlap"
+    networks.create(team, NetworkSpec(cidr4="10.67.0.1/24"), actor=olgas)
+
+
 @pytest.mark.parametrize("spec", [{"mode": "uplink", "adapter": "eth1", "cidr4": "192.168.77.1/24"}, {"shared_with": []}])
 def test_what_takes_an_admin_of_the_panel(host: Host, team: Team, olgas: Actor, sent: SentTasks, spec: dict[str, Any]) -> None:
     Host.objects.update(network_facts=FACTS)

@@ -92,6 +92,17 @@ def test_the_panels_own_port_is_its_own(stopped: Instance) -> None:
         publish(stopped, f"{env.port}:80", actor=SYSTEM)
 
 
+def test_nor_are_the_ports_of_what_it_stores_in(stopped: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-09: while the database restarts, nobody else is given the panel's password."""
+    monkeypatch.setattr(env, "database_url", "postgres://opsweb:secret@localhost/opsweb")
+    monkeypatch.setattr(env, "redis_url", "redis://127.0.0.1:6380/0")
+    for port in (5432, 6380):
+        with nothing_changes(PortForward), pytest.raises(Conflict, match="panel"):
+            publish(stopped, f"{port}:80", actor=SYSTEM)
+    monkeypatch.setattr(env, "database_url", "postgres://opsweb:secret@db.example/opsweb")
+    publish(stopped, "5432:5432", actor=SYSTEM)
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "10.0.2.2", "169.254.169.254"])
 def test_only_a_superuser_leaves_the_loopback(stopped: Instance, olgas: Actor, address: str) -> None:
     with nothing_changes(PortForward), pytest.raises(Forbidden) as refusal:
