@@ -11,6 +11,7 @@ from networks.services.announce import announce_rules
 from opsweb.core import events
 from opsweb.core.models import Host
 from opsweb.core.queue import enqueue
+from opsweb.teams.models import Team
 
 LOOPBACK = "127."
 
@@ -27,6 +28,13 @@ def settled() -> Iterator[None]:
         after = _covered()
         _set(before - after, is_withdrawn=True)
         _set(after, is_withdrawn=False)
+
+
+def forget_team(instance: Team, **_: object) -> None:
+    """Before a team goes: what was published to it alone goes too, for without a team in its list it would be every team's."""
+    for row in PublishedAddress.objects.filter(teams=instance):
+        if row.teams.count() == 1:
+            row.delete()
 
 
 def _covered() -> set[int]:

@@ -127,7 +127,7 @@ class TestDhcp:
 
 class TestIpv6:
     def test_a_nic_gets_its_reserved_address(self, fabric, guest):
-        assert guest(PLAN, BOB).ask_dhcp6() == IPv6Address(BOB.address6)
+        assert guest(PLAN, BOB).ask_dhcp6(1.0) == IPv6Address(BOB.address6)
         wait_for(lambda: [(lease.mac, lease.address) for lease in fabric.leases(PLAN.id)] == [("", BOB.address6)])
 
     def test_a_strangers_mac_gets_nothing(self, fabric, guest):
@@ -140,13 +140,13 @@ class TestIpv6:
     def test_nobody_ends_anothers_lease_by_its_client_id(self, fabric, guest):
         """INV-08."""
         bob = guest(PLAN, BOB)
-        wait_for(lambda: bob.ask_dhcp6() == IPv6Address(BOB.address6))
+        wait_for(lambda: bob.ask_dhcp6(1.0) == IPv6Address(BOB.address6))
         ann = guest(PLAN, ANN)
         ann.client_id = b"\0\x03\0\x01" + bob.hardware
         wait_for(lambda: BOB.address6 in {lease.address for lease in fabric.leases(PLAN.id)})
-        wait_for(lambda: ann.ask_dhcp6() == IPv6Address(ANN.address6))
+        wait_for(lambda: ann.ask_dhcp6(1.0) == IPv6Address(ANN.address6))
         wait_for(lambda: {lease.address for lease in fabric.leases(PLAN.id)} == {ANN.address6, BOB.address6})
-        wait_for(lambda: bob.ask_dhcp6() == IPv6Address(BOB.address6))
+        wait_for(lambda: bob.ask_dhcp6(1.0) == IPv6Address(BOB.address6))
 
     @pytest.mark.parametrize(("mode", "lifetime"), [(Mode.NAT, 1800), (Mode.ISOLATED, 0)])
     def test_the_router_says_ask_by_dhcp(self, guest, mode, lifetime):

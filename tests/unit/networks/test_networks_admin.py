@@ -112,3 +112,16 @@ def test_what_is_published_no_more_is_closed(
     set_forwards(nic, parse_ports(three), actor=SYSTEM, **where)  # an admin's own word
     assert open_ports(host, stopped) == everything
     assert PortForward.objects.count() == 3
+
+
+def test_what_was_published_to_a_team_that_goes_is_not_everybodys(roots: Client, host: Host, other_team: Team, team: Team) -> None:
+    """INV-14: no team in the list means every team."""
+    rows = [PublishedAddress.objects.create(host=host, address=f"192.0.2.{number}") for number in range(3)]
+    rows[0].teams.set([other_team])
+    rows[1].teams.set([other_team, team])
+    roots.post(f"/admin/teams/team/{other_team.pk}/delete/", {"post": "yes"})
+    assert not Team.objects.filter(pk=other_team.pk).exists()
+    assert {row.address: [of.name for of in row.teams.all()] for row in PublishedAddress.objects.all()} == {
+        "192.0.2.1": ["payments"],
+        "192.0.2.2": [],
+    }
