@@ -20,6 +20,7 @@ _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _TUNSETVNETHDRSZ = 0x400454D8
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 0x0100
 _VNET_HEADER = 12  # bytes before each frame, as virtio 1 and mergeable buffers have it
+_BACKEND = "tap,"  # how the value of QEMU's -netdev begins
 _MOST_QUEUES = 256  # MAX_TAP_QUEUES
 # A guest's frames teach the bridge nothing and a frame for nobody reaches nobody: the one static entry is its MAC.
 # mode: hairpin, for a guest that asks for itself by its own forward; the filter keeps its broadcasts from coming back (set `same`).
@@ -86,10 +87,16 @@ def replug(network: NetworkPlan, nic: NicPlan, pid: int) -> None:
 
 
 def held(pid: int, nic: NicPlan) -> list[int]:
-    """Numbers of the process's descriptors whose tap is gone or is `nic`'s: those its command line names for the MAC, or all there are."""
+    """Numbers of the process's descriptors whose tap is gone or is `nic`'s: those its command line names for the MAC.
+
+    All there are, where it names none at all. A VM that names only others' has got the number of the one that was looked at (INV-07).
+    """
     orphans = [number for number, interface in _tun_descriptors(pid) if interface in ("", nic.tap)]
-    named = named_in(_arguments(pid), nic.mac)
-    return [number for number in orphans if number in named] if named else orphans
+    arguments = _arguments(pid)
+    if not any(argument.startswith(_BACKEND) for argument in arguments):
+        return orphans
+    named = named_in(arguments, nic.mac)
+    return [number for number in orphans if number in named]
 
 
 def named_in(arguments: list[str], mac: str) -> set[int]:
@@ -97,7 +104,7 @@ def named_in(arguments: list[str], mac: str) -> set[int]:
     device = next((argument for argument in arguments if f"mac={mac}" in argument.split(",")), "")
     netdev = next((part.removeprefix("netdev=") for part in device.split(",") if part.startswith("netdev=")), None)
     backend = next(
-        (argument for argument in arguments if netdev and argument.startswith("tap,") and f"id={netdev}" in argument.split(",")), ""
+        (argument for argument in arguments if netdev and argument.startswith(_BACKEND) and f"id={netdev}" in argument.split(",")), ""
     )
     match = re.search(r",fds?=([0-9:]+)", backend, re.ASCII)
     return {int(number) for number in match[1].split(":")} if match else set()
