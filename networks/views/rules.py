@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from networks.rule_rows import rows_of_post
 from networks.services import rules as services
+from networks.sharing import owns
 from networks.views import detail, editor
 from opsweb.core.errors import Refusal
 from opsweb.teams.actors import actor_of
@@ -24,6 +25,8 @@ def save(request: HttpRequest, network_id: UUID) -> HttpResponse:
     try:
         services.set_rules(network, [row.spec() for row in typed], actor=actor)
     except Refusal as error:
+        if not owns(actor, network.team_id):
+            raise  # the tab is its owner's to see
         more: dict[str, Any] = {"rows": typed, "error": error.message}
         return detail.tab_page(request, network, "rules", actor, status=error.status, **more)
     return redirect(reverse("networks:detail", args=[network_id]) + "?tab=rules&saved=1")
