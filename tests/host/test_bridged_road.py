@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.hypervisors import in_own_namespace
 from tests.host.conftest import PROGRAMS
 from tests.host.outside import HOST, PAGE, WORLD, the_outside
 from tests.host.panel import PARTS, answers, get, real_panel, wait_until
 from tests.host.town import PATIENCE, Town, following, said
+from tests.namespaces import in_own_namespace
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 OUTSIDE = "outside.example"
