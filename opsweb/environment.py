@@ -44,6 +44,11 @@ class Environment(BaseSettings):
         return Path(os.environ.get("SECRET_KEY_FILE") or self.state_dir / "secret_key").read_text().strip()
 
     @property
+    def panel_group(self) -> int:
+        """The gid of web and watcher: that of the VMs' directory, which `make up` gave to them."""
+        return (self.state_dir / "vm").stat().st_gid
+
+    @property
     def panel_url(self) -> str:
         """The one address under which the panel lives; cookies know no ports, so guests are never linked under its name."""
         return (self.url or f"http://localhost:{self.port}").rstrip("/")

@@ -19,12 +19,12 @@ class Hints:
         self._pending: set[tuple[str, ...]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
-    def hint(self, *task: str, least: float = LEAST_SECONDS) -> None:
-        """Send `task` (its name, then ids) soon, unless it is about to be sent already; not within `least` seconds of the last."""
+    def hint(self, *task: str, least: float = LEAST_SECONDS, after: float = 0.0) -> None:
+        """Send `task` (its name, then ids) once, in `after` seconds, and not within `least` seconds of the last."""
         if task in self._pending:
             return
         self._pending.add(task)
-        self.spawn(self._send(task, max(0.0, self._sent.get(task, 0.0) + least - time.monotonic())))
+        self.spawn(self._send(task, max(after, self._sent.get(task, 0.0) + least - time.monotonic())))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let `work` go on beside everything else."""

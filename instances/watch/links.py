@@ -1,7 +1,6 @@
 """Hears of changes to this installation's bridges and taps: a small face on rtnetlink(7). Used by watch.watcher.
 
-Any user may listen. What is heard is a hint and no more: which link, never what became of it. Leases are seen by the sweep alone:
-dnsmasq's files are not the watcher's to read.
+Any user may listen. What is heard is a hint and no more: which link, never what became of it.
 """
 
 import asyncio

@@ -20,6 +20,7 @@ from instances.reconcile.drivers import hypervisor
 from instances.redis_client import redis
 from instances.watch.hints import Hints
 from instances.watch.inotify import IN_CREATE, IN_MOVED_TO, Inotify
+from instances.watch.leases import Leases
 from instances.watch.links import Links
 from instances.watch.vm import VmWatch
 from networks.fabric.names import is_tap, tag_of
@@ -50,12 +51,14 @@ class Watcher:
     async def run(self) -> None:
         """Until cancelled."""
         self._inotify = Inotify()
+        self._leases = Leases(self._host, self._inotify, self._hints)
         links = Links(env.installation, self._link_changed)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._find())
                 group.create_task(self._hear())
                 group.create_task(self._beat())
+                group.create_task(self._leases.run())
         finally:
             links.close()
 
@@ -143,6 +146,7 @@ class Watcher:
     async def _bridge_changed(self, name: str) -> None:
         with suppress(DatabaseError):
             if network := await database_sync_to_async(self._network_of)(name):
+                self._leases.watch(network)
                 self._hints.hint("networks.converge", str(network), least=LINK_SECONDS)
 
     def _network_of(self, bridge: str) -> UUID | None:

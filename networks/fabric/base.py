@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -276,6 +277,9 @@ class Fabric(Protocol):
 
     def leases(self, network: UUID) -> tuple[Lease, ...]:
         """What its dnsmasq has given out."""
+
+    def lease_directory(self, network: UUID) -> Path:
+        """Where something is written when its leases change, for the panel's group to watch (inotify(7)). There while the network is."""
 
     def counts(self) -> Counts:
         """All counters of the filter, in one reading."""

@@ -51,7 +51,6 @@ def ensure(network: NetworkPlan, directory: Path, index: int, undo: Undo) -> Non
         return _reload(network, paths, wanted, present, undo)
     undo.later(_go_back, network, paths, present, was_running=find(paths) is not None)
     end(paths)
-    files.make_directory(paths.own, uid=network.uid, gid=network.uid, mode=0o700)
     _prune(network, paths, present)
     _write(network, paths, wanted)
     _start(network, paths)

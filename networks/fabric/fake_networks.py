@@ -60,6 +60,7 @@ class FakeNetworks:
         values.check(network, self._tag)
         if network.adapter and network.adapter not in {adapter.name for adapter in self.host_network().adapters}:
             raise FabricError("link_refused", f"The host has no network adapter {network.adapter}.")
+        self.lease_directory(network.id).mkdir(mode=0o750, parents=True, exist_ok=True)
         _write(self._file(network.id), {"bridge": network.bridge, "plan": _shape(network), "nics": _nics(network), "lost": []})
 
     def drift(self, network: NetworkPlan) -> tuple[Drift, ...]:
@@ -72,6 +73,7 @@ class FakeNetworks:
 
     def remove_network(self, network: UUID, bridge: str) -> None:
         self._file(network).unlink(missing_ok=True)
+        shutil.rmtree(self.lease_directory(network), ignore_errors=True)
         for tap, stored in self._plugged().items():
             if stored["bridge"] == bridge:
                 self.unplug(tap)
@@ -119,6 +121,9 @@ class FakeNetworks:
             for nic, since in rows
         )
 
+    def lease_directory(self, network: UUID) -> Path:
+        return self._networks / str(network)
+
     def counts(self) -> Counts:
         """Ten packets a second in each direction since the tap was plugged in; each rule decides one of them."""
         rules = (_read(self._filter) or {"rules": {}})["rules"]
@@ -160,6 +165,8 @@ class FakeNetworks:
         if _read(self._file(network.id)) is None:
             raise FabricError("link_refused", f"The network {network.name} has no bridge on the host.")
         _write(self._taps / f"{nic.tap}.json", {"bridge": network.bridge, "since": time.time()})
+        if network.dhcp:  # the guest asks at once
+            (self.lease_directory(network.id) / "leases").write_text(nic.mac)
 
     def _plugged(self) -> dict[str, Any]:
         return {file.stem: stored for file in self._taps.glob("*.json") if (stored := _read(file)) is not None}

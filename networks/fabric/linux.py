@@ -16,11 +16,12 @@ _ANY_GUARD = re.compile(r"ow[0-9a-f]{4}_guard", re.ASCII)
 class LinuxFabric(LinuxNetworks):
     """Keeps the protocol `base.Fabric` with nft(8) and /proc, in the network namespace of the calling process.
 
-    `tag` is the installation's 4 hex digits, part of every name it gives on the host; `run_dir` is root's and survives no reboot.
+    `tag` is the installation's 4 hex digits, part of every name it gives on the host; `run_dir` is root's and survives no reboot;
+    `group` is the panel's gid, whose watcher hears of leases.
     """
 
-    def __init__(self, tag: str, run_dir: Path) -> None:
-        super().__init__(tag, run_dir)
+    def __init__(self, tag: str, run_dir: Path, *, group: int = 0) -> None:
+        super().__init__(tag, run_dir, group)
         self._table = rules.table_name(tag)
         self._locks = run_dir / "locks"
         self._record = run_dir / "guard.sha256"

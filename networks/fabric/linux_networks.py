@@ -17,11 +17,13 @@ from networks.fabric.undoing import Undo
 class LinuxNetworks:
     """The half of the protocol `base.Fabric` that is about networks, in the network namespace of the calling process.
 
-    A network's files lie in <run_dir>/net/<id>, which no boot survives any more than bridges do.
+    A network's files lie in <run_dir>/net/<id>, which no boot survives any more than bridges do. `group`, the panel's, may watch the
+    directory of the leases. dnsmasq owns that and gains nothing by its group: a file there has dnsmasq's own group (no setgid bit, which a
+    process outside of the group cannot set either), and the group itself may not write.
     """
 
-    def __init__(self, tag: str, run_dir: Path) -> None:
-        self._tag = tag
+    def __init__(self, tag: str, run_dir: Path, group: int) -> None:
+        self._tag, self._group = tag, group
         self._networks = run_dir / "net"
         self._forwarding = run_dir / "forwarding"
         self._filter = PacketFilter(tag, run_dir)
@@ -105,6 +107,9 @@ class LinuxNetworks:
     def leases(self, network: UUID) -> tuple[Lease, ...]:
         return dnsmasq.leases(self._directory(network))
 
+    def lease_directory(self, network: UUID) -> Path:
+        return Paths(self._directory(network)).own
+
     def counts(self) -> Counts:
         return self._filter.counts()
 
@@ -125,7 +130,8 @@ class LinuxNetworks:
         directory = self._directory(network.id)
         if not directory.exists():
             undo.later(shutil.rmtree, directory, ignore_errors=True)
-        files.make_directory(directory, gid=network.uid, mode=0o750)
+        files.make_directory(directory, gid=network.uid, mode=0o751)
+        files.make_directory(Paths(directory).own, uid=network.uid, gid=self._group, mode=0o750)
         return directory
 
     def _remember(self, network: NetworkPlan, directory: Path) -> None:

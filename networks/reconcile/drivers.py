@@ -13,4 +13,4 @@ def fabric() -> Fabric:
     """This host's driver."""
     if env.driver == "fake":
         return FakeFabric(env.installation, env.run_dir)
-    return LinuxFabric(env.installation, env.run_dir)
+    return LinuxFabric(env.installation, env.run_dir, group=env.panel_group)

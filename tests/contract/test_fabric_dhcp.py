@@ -18,6 +18,9 @@ from tests.contract.tap_guests import ACK, DISCOVER, NAK, REQUEST, TapGuest, res
 from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
+PANEL = 64_321  # a group that nobody else has
+# inotify_add_watch(2) asks for the right to read.
+WATCH = "sys.exit(ctypes.CDLL(None).inotify_add_watch(ctypes.CDLL(None).inotify_init1(0), os.fsencode(sys.argv[1]), 2) < 0)"
 Plugging = Callable[[NetworkPlan, NicPlan], TapGuest]
 
 
@@ -25,7 +28,7 @@ Plugging = Callable[[NetworkPlan, NicPlan], TapGuest]
 def fabric(short_path) -> Iterator[LinuxFabric]:
     in_own_namespace()
     short_path.chmod(0o755)
-    made = LinuxFabric(TAG, short_path)
+    made = LinuxFabric(TAG, short_path, group=PANEL)
     yield made
     made.remove_all()
 
@@ -242,13 +245,37 @@ class TestNeighbours:
         directory = short_path / "net" / str(PLAN.id)
         owners = {path.name: (path.stat().st_uid, path.stat().st_mode & 0o777) for path in [directory, *directory.iterdir()]}
         assert owners == {
-            str(PLAN.id): (0, 0o750),
+            str(PLAN.id): (0, 0o751),
             "bridge": (0, 0o600),
             "conf": (0, 0o640),
             "hosts": (0, 0o640),
             "reservations": (0, 0o640),
-            "own": (PLAN.uid, 0o700),
+            "own": (PLAN.uid, 0o750),
         }
+
+    def test_the_panels_group_may_watch_leases_and_neither_read_settings_nor_write(self, fabric, short_path):
+        fabric.apply_network(PLAN)
+        own = fabric.lease_directory(PLAN.id)
+        assert own.stat().st_gid == PANEL
+        assert _as_nobody(PANEL, WATCH, own) == 0
+        assert _as_nobody(PLAN.uid + 1, WATCH, own) != 0
+        assert _as_nobody(PANEL, "open(sys.argv[1] + '/new', 'w')", own) != 0
+        assert _as_nobody(PANEL, "open(sys.argv[1] + '/conf')", own.parent) != 0
+
+    def test_dnsmasq_gains_nothing_by_the_group_of_its_directory(self, fabric, guest):
+        """What it writes there has its own group, and it cannot give a file the setgid bit of another."""
+        guest(PLAN, BOB).lease()
+        own = fabric.lease_directory(PLAN.id)
+        assert {path.stat().st_gid for path in own.iterdir()} == {PLAN.uid}
+        taken = "open(p := sys.argv[1] + '/x', 'w'); os.chmod(p, 0o2755); os.chown(p, -1, int(sys.argv[2]))"
+        assert _as_nobody(PLAN.uid, taken, own, str(PANEL), uid=PLAN.uid) != 0
+
+    def test_a_lease_writes_where_the_watcher_looks(self, fabric, guest):
+        plugged = guest(PLAN, BOB)
+        own = fabric.lease_directory(PLAN.id)
+        before = max(path.stat().st_mtime_ns for path in own.iterdir())
+        plugged.lease()
+        wait_for(lambda: max(path.stat().st_mtime_ns for path in own.iterdir()) > before)
 
     def test_a_port_that_another_holds_is_said(self, fabric, short_path):
         """One team's bad network: its dnsmasq cannot start, and the sentence says why."""
@@ -260,6 +287,12 @@ class TestNeighbours:
         assert "Address already in use" in caught.value.message
         assert fabric.networks() == ()
         assert not list(short_path.rglob("conf"))
+
+
+def _as_nobody(group: int, statement: str, *arguments: Path | str, uid: int = 65_534) -> int:
+    """The exit status of a Python statement under that user and group and no other."""
+    command = ["/usr/bin/python3", "-c", f"import ctypes, os, sys; {statement}", *map(str, arguments)]
+    return subprocess.run(command, user=uid, group=group, extra_groups=[], stderr=subprocess.DEVNULL, timeout=10, check=False).returncode
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:

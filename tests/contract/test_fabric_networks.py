@@ -53,6 +53,13 @@ class TestNetwork:
         assert bench.same.drift(PLAN) == ()
         assert bench.same.networks() == ((PLAN.id, PLAN.bridge),)
 
+    def test_its_leases_have_a_directory_while_it_is_there(self, bench):
+        assert not bench.fabric.lease_directory(PLAN.id).exists()
+        up(bench, PLAN)
+        assert bench.same.lease_directory(PLAN.id).is_dir()
+        bench.fabric.remove_network(PLAN.id, PLAN.bridge)
+        assert not bench.fabric.lease_directory(PLAN.id).exists()
+
     def test_applying_twice_is_fine(self, bench):
         """INV-05."""
         up(bench, PLAN)

@@ -44,6 +44,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         path.chmod(0o755)  # as the run directory is: each dnsmasq reads its files below it
         monkeypatch.setattr(env, "driver", "real")
         monkeypatch.setattr(env, "run_dir", path)
+        (env.state_dir / "vm").mkdir(parents=True, exist_ok=True)  # whose group the panel's is
         fabric.cache_clear()
         networks_sweep._unknown.clear()
         try:
