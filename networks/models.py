@@ -134,6 +134,8 @@ class Nic(models.Model):
     is_fixed = models.BooleanField(default=False, help_text="The guest is told its address; False: it asks by DHCP and gets the same one.")
     rate_kbit = models.PositiveIntegerField(default=0, help_text="kbit/s in each direction; 0: no limit")
     counts = models.JSONField(default=dict, help_text='{"in": [packets, bytes], "out": …, "dropped": …} since the network came up')
+    counted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When these counts were new.")
+    counted_before = models.JSONField(default=dict, editable=False, help_text='The reading before that: {"at": time, "in": …}')
 
     class Meta:
         ordering = ("position",)

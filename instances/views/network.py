@@ -26,7 +26,10 @@ def tab(shown: Shown) -> dict[str, Any]:
 
 def _holder(shown: Shown, nic: Any) -> Holder | None:
     """Its address, lease and counters; None in user mode."""
-    return holders(nic.network, [nic], shown.actor)[0] if nic.network else None
+    if nic.network is None:
+        return None
+    nic.network.host = shown.instance.host  # the same row, which is here already
+    return holders(nic.network, [nic], shown.actor)[0]
 
 
 def rules_of(instance: Instance) -> list[Rule]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from networks.fabric.base import Drift, Lease
+from networks.fabric.base import Drift, Lease, NicCounts
 from networks.fabric.names import tap_name
 from networks.models import Network, Nic, Rule
 from networks.reconcile.drivers import fabric
@@ -83,23 +83,33 @@ def _iso(seconds: float | None) -> str | None:
 
 
 def write_counts(host: Host) -> None:
-    """All counters of the filter, in one reading: of NICs and of rules."""
-    counts = fabric().counts()
-    nics = list(Nic.objects.filter(network__host=host).select_related("network__host"))
+    """All counters of the filter, in one reading: of NICs and of rules. With the time, which makes them rates (networks.traffic)."""
+    counts, now, last = fabric().counts(), timezone.now(), host.counted_at
     changed, networks = [], {}
-    for nic in nics:
+    for nic in Nic.objects.filter(network__host=host).select_related("network__host"):
         found = counts.nics.get(tap_name(env.installation, nic.tag))
         if found is None or nic.network is None:
             continue
-        now = {"in": list(found.passed_in), "out": list(found.passed_out), "dropped": list(found.dropped)}
-        if now != nic.counts:
-            nic.counts = now
+        if moves := _count(nic, found, now, last):
             changed.append(nic)
+        if moves or nic.counted_at == last:  # the others had come to rest before
             networks[nic.network.pk] = nic.network
-    Nic.objects.bulk_update(changed, ["counts"], batch_size=200)
+    Nic.objects.bulk_update(changed, ["counts", "counted_at", "counted_before"], batch_size=200)
     _write_rule_counts({pk: list(count) for pk, count in counts.rules.items()})
+    host.counted_at = now
+    Host.objects.filter(pk=host.pk).update(counted_at=now)
     for network in networks.values():
         tell(network)
+
+
+def _count(nic: Nic, found: NicCounts, now: datetime, last: datetime | None) -> bool:
+    """Put a reading into the row; False when nothing moved. What it had until now is what it had at the last reading, too."""
+    read = {"in": list(found.passed_in), "out": list(found.passed_out), "dropped": list(found.dropped)}
+    if read == nic.counts:
+        return False
+    nic.counted_before = {"at": last.isoformat(), **nic.counts} if last and nic.counts else {}
+    nic.counts, nic.counted_at = read, now
+    return True
 
 
 def _write_rule_counts(counts: dict[Any, list[int]]) -> None:

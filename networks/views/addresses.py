@@ -8,8 +8,11 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
 from networks.models import Network, Nic
 from networks.shown import STRANGER
+from networks.traffic import Rates, rates
 from networks.views.present import INSTANCE_STATES
 from opsweb.core import access
 from opsweb.core.access import Actor
@@ -29,6 +32,7 @@ class Holder:
     tone: str
     state: str
     lease: str | None  # ISO time of its end, "" for one that never ends, None without a lease
+    rates: Rates | None  # what it moves now; None where that is not known
 
     @property
     def how(self) -> str:
@@ -67,16 +71,17 @@ class Holder:
 def holders(network: Network, nics: Iterable[Nic], actor: Actor) -> list[Holder]:
     """The network's NICs by address, with the leases that dnsmasq gave out."""
     leases = {(lease["mac"], lease["address"]): lease for lease in network.leases}
-    found = [_holder(nic, leases.get((nic.mac, str(nic.address4))), actor) for nic in nics]
+    found = [_holder(nic, leases.get((nic.mac, str(nic.address4))), actor, network.host.counted_at) for nic in nics]
     return sorted(found, key=lambda holder: int(IPv4Address(holder.nic.address4 or 0)))
 
 
-def _holder(nic: Nic, lease: Mapping[str, Any] | None, actor: Actor) -> Holder:
+def _holder(nic: Nic, lease: Mapping[str, Any] | None, actor: Actor, read_at: datetime | None) -> Holder:
     instance = nic.instance
     is_seen = not access.refusal(actor, "instance.view", instance.team_id)
     state, tone = INSTANCE_STATES[instance.observed]
     ends = None if lease is None else lease["expires_at"] or ""
-    return Holder(nic, instance.name if is_seen else STRANGER, instance.pk if is_seen else None, tone, state, ends)
+    moves = rates(nic.counts, nic.counted_at, nic.counted_before, read_at=read_at, now=timezone.now())
+    return Holder(nic, instance.name if is_seen else STRANGER, instance.pk if is_seen else None, tone, state, ends, moves)
 
 
 def strange_leases(network: Network, found: Sequence[Holder]) -> list[Mapping[str, Any]]:

@@ -6,8 +6,9 @@ from math import log10
 from uuid import UUID
 
 from networks.models import Network
+from networks.traffic import Rates
 from networks.views.addresses import Holder
-from opsweb.core.templatetags.panel import octets
+from opsweb.core.templatetags.panel import frequency, rate
 
 MOST = 12  # NICs drawn one by one; the rest hangs in bundles, by state
 SINGLE = 9  # of them, where there are bundles too
@@ -70,15 +71,15 @@ def topology(network: Network, found: Sequence[Holder]) -> Topology:
     height = max(PITCH * len(rows), 200) + 24
     shift = (height - PITCH * len(rows)) // 2
     leaves = tuple(_moved(leaf, shift) for leaf in rows)
-    total = sum(holder.octets_in + holder.octets_out for holder in found)
+    moves = _sum(found)
     title, way = OUTSIDE[network.mode]
     return Topology(
         title=_clipped(network.name),
         outside=network.adapter or title,
         way=way,
         bridge_line=network.cidr4,
-        edge="idle" if network.mode == "isolated" or not total else "flow",
-        width=_width(total),
+        edge="idle" if network.mode == "isolated" or not moves or not moves.octets else "flow",
+        width=_width(moves),
         leaves=leaves,
         height=height,
         tree_height=TREE_TOP + TREE_PITCH * len(rows) + 8,
@@ -91,7 +92,7 @@ def _sorted_out(found: Sequence[Holder]) -> tuple[list[Holder], list[tuple[str, 
     """Those drawn one by one in the order of their addresses, and the rest by state."""
     if len(found) <= MOST:
         return list(found), []
-    telling = sorted(found, key=lambda holder: (holder.dropped, holder.octets_in + holder.octets_out), reverse=True)
+    telling = sorted(found, key=lambda holder: (holder.dropped, holder.rates.octets if holder.rates else 0), reverse=True)
     singles, rest = telling[:SINGLE], telling[SINGLE:]
     states = dict.fromkeys(holder.state for holder in rest)
     order = {id(holder): number for number, holder in enumerate(found)}
@@ -99,48 +100,65 @@ def _sorted_out(found: Sequence[Holder]) -> tuple[list[Holder], list[tuple[str, 
 
 
 def _leaf(holder: Holder, number: int) -> Leaf:
-    total = holder.octets_in + holder.octets_out
-    moved = f"↓ {octets(holder.octets_in)} ↑ {octets(holder.octets_out)}" if total else holder.state
-    edge = _edge(holder.tone, total, holder.dropped)
+    moves = holder.rates
     return Leaf(
         title=_clipped(holder.name),
-        line=f"{holder.short4} · {moved}",
+        line=f"{holder.short4} · {_words(moves) if moves and holder.tone == 'run' else holder.state}",
         tone=holder.tone,
-        edge=edge,
-        width=AT_REST if edge == "idle" else _width(total),
+        edge=_edge(holder.tone, moves),
+        width=_width(moves),
         y=PITCH * number + PITCH // 2,
         tree_y=TREE_TOP + TREE_PITCH * number + TREE_PITCH // 2,
         tap=holder.nic.name,
-        note=f"{holder.dropped} packet{'' if holder.dropped == 1 else 's'} dropped" if holder.dropped else "",
+        note=_note(holder.dropped, moves),
         instance_id=holder.instance_id,
         nic_id=holder.nic.pk,
     )
 
 
 def _bundle(state: str, some: Sequence[Holder], number: int) -> Leaf:
-    total = sum(holder.octets_in + holder.octets_out for holder in some)
-    edge = _edge(some[0].tone, total, 0)
+    moves = _sum(some)
     return Leaf(
         title=f"{len(some)} more",
-        line=state + (f" · {octets(total)}" if total else ""),
+        line=state + (f" · {_words(moves)}" if moves and moves.octets else ""),
         tone=some[0].tone,
-        edge=edge,
-        width=AT_REST if edge == "idle" else _width(total),
+        edge=_edge(some[0].tone, moves),
+        width=_width(moves),
         y=PITCH * number + PITCH // 2,
         tree_y=TREE_TOP + TREE_PITCH * number + TREE_PITCH // 2,
-        note=f"{dropped} packets dropped" if (dropped := sum(holder.dropped for holder in some)) else "",
+        note=_note(sum(holder.dropped for holder in some), moves),
     )
 
 
-def _edge(tone: str, total: int, dropped: int) -> str:
-    if dropped:
+def _sum(found: Sequence[Holder]) -> Rates | None:
+    """Of those that are known."""
+    known = [holder.rates for holder in found if holder.rates]
+    return sum(known, Rates()) if known else None
+
+
+def _edge(tone: str, moves: Rates | None) -> str:
+    """What the line shows is now; a line of which nothing is known rests."""
+    if moves and moves.dropped:
         return "drop"
-    return "wait" if tone == "wait" else "flow" if tone == "run" and total else "idle"
+    return "wait" if tone == "wait" else "flow" if tone == "run" and moves and moves.octets else "idle"
 
 
-def _width(total: int) -> float:
-    """Bytes → px: about one more for each thousandfold."""
-    return round(min(AT_REST + log10(max(total, 1)) / 2.6, 6), 1)
+def _width(moves: Rates | None) -> float:
+    """Bytes a second → px: about one more for each hundredfold."""
+    return round(min(AT_REST + log10(max(moves.octets if moves else 1, 1)) / 2, 6), 1)
+
+
+def _words(moves: Rates) -> str:
+    return f"↓{rate(moves.octets_in)} ↑{rate(moves.octets_out)}"
+
+
+def _note(dropped: int, moves: Rates | None) -> str:
+    """What was dropped since the network came up, and whether more is now."""
+    if not dropped:
+        return ""
+    return f"{dropped} packet{'' if dropped == 1 else 's'} dropped" + (
+        f", {frequency(moves.dropped)} now" if moves and moves.dropped else ""
+    )
 
 
 def _moved(leaf: Leaf, by: int) -> Leaf:

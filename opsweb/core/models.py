@@ -23,6 +23,7 @@ class Host(models.Model):
         help_text='{"routes": [[CIDR, link]], "adapters": [{"name", "addresses", "is_up"}], "resolvers", "platform"}',
     )
     filter_applied = models.CharField(max_length=64, blank=True, editable=False, help_text="Digest of the networks' filter last applied.")
+    counted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When the filter's counters were read last.")
     boot_id = models.CharField(max_length=36, blank=True, editable=False)
     is_draining = models.BooleanField(default=False, help_text="Nothing is to run here until the next worker comes up.")
     schedulable = models.BooleanField(default=True)

@@ -39,6 +39,24 @@ def octets(value: int) -> str:
     return f"{size:.3g} GiB"
 
 
+@register.filter
+def rate(value: float) -> str:
+    """Bytes a second, no more exact than they are: "0 B/s", "<1 B/s", "1.4 KiB/s", "23 MiB/s"."""
+    if 0 < value < 1:
+        return "<1 B/s"
+    for unit in ("B", "KiB", "MiB"):
+        if value < 999.5:
+            return f"{value:.1f} {unit}/s" if value < 9.95 and unit != "B" else f"{value:.0f} {unit}/s"
+        value /= 1024
+    return f"{value:.1f} GiB/s"
+
+
+@register.filter
+def frequency(value: float) -> str:
+    """Packets a second: "0/s", "<1/s", "12/s"."""
+    return "<1/s" if 0 < value < 1 else f"{value:.0f}/s"
+
+
 def span(seconds: float) -> str:
     """ "12 s", "5 min", "3 h 10 min", "4 d 2 h": two units at most. static/js/times.js says the same."""
     whole = max(0, int(seconds))

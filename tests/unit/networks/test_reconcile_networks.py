@@ -1,15 +1,20 @@
 """networks.reconcile on the fake host: made, mended, removed; drift said; nothing written when nothing changed; safe to repeat."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
+from django.utils import timezone
 
 from instances.models import Instance
 from instances.reconcile.sweep import sweep
-from networks.fabric.base import Adapter, Endpoint, FabricError, HostNetwork, NetworkPlan
+from networks.fabric.base import Adapter, Counts, Endpoint, FabricError, HostNetwork, NetworkPlan, NicCounts
+from networks.fabric.names import tap_name
 from networks.models import Network, Nic, Rule
 from networks.plans import network_plan, plans, sound
 from networks.ports import parse_ports
@@ -17,15 +22,17 @@ from networks.reconcile import sweep as networks_sweep
 from networks.reconcile.converge import converge
 from networks.reconcile.drivers import fabric
 from networks.reconcile.filter import keep_filter, refresh_filter
-from networks.reconcile.record import KEPT_DRIFT
+from networks.reconcile.record import KEPT_DRIFT, write_counts
 from networks.services import networks
 from networks.services.forwards import set_forwards
 from networks.services.networks import NetworkSpec
 from networks.services.nics import NicSpec, set_nics
 from networks.services.rules import RuleSpec, set_rules
+from networks.traffic import Rates, rates
 from opsweb.core import events
 from opsweb.core.access import SYSTEM
 from opsweb.core.models import Host, Operation
+from opsweb.environment import env
 from opsweb.teams.models import Team
 from tests.conftest import SentTasks, nothing_changes
 from tests.unit.networks.conftest import MakeNetwork
@@ -287,10 +294,40 @@ def test_leases_and_counters_come_back(up: Network, stopped: Instance, host: Hos
     nic.refresh_from_db()
     assert [(lease["mac"], lease["address"], lease["name"]) for lease in up.leases] == [(nic.mac, nic.address4, "idle")]
     assert set(nic.counts) == {"in", "out", "dropped"}
+    assert (nic.counted_before, nic.counted_at, Host.objects.get().counted_at) == ({}, ANY, nic.counted_at)
     assert Rule.objects.get().counts
     told.clear()
     converge(up.pk)
     assert told == []
+
+
+def test_two_readings_of_the_counters_are_kept_and_told(
+    up: Network, stopped: Instance, host: Host, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nic = attach(stopped, up)
+    tap = tap_name(env.installation, nic.tag)
+
+    def read(octets: int) -> Rates | None:
+        """What the page says after the next sweep."""
+        monkeypatch.setattr(fabric(), "counts", lambda: Counts({tap: NicCounts((octets // 100, octets), (1, 60), (0, 0))}, {}))
+        told.clear()
+        Host.objects.filter(counted_at__isnull=False).update(counted_at=F("counted_at") - timedelta(seconds=15))
+        Nic.objects.filter(counted_at__isnull=False).update(counted_at=F("counted_at") - timedelta(seconds=15))
+        host.refresh_from_db()
+        write_counts(host)
+        nic.refresh_from_db()
+        return rates(nic.counts, nic.counted_at, nic.counted_before, read_at=host.counted_at, now=timezone.now())
+
+    assert (read(1000), told) == (None, [f"network:{up.pk}"])
+    moves = read(2500)
+    assert moves is not None
+    assert (round(moves.octets_in), moves.octets_out, told) == (100, 0, [f"network:{up.pk}"])
+    assert (read(2500), told) == (Rates(), [f"network:{up.pk}"])  # it came to rest
+    assert (read(2500), told) == (Rates(), [])
+    moves = read(4000)
+    assert moves is not None
+    assert round(moves.octets_in) == 100  # of the last 15 s, not of all the time it rested
+    assert read(10) is None  # the counters began anew
 
 
 def test_a_new_nic_is_reserved_and_is_no_drift(up: Network, stopped: Instance, sent: SentTasks) -> None:

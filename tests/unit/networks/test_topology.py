@@ -1,5 +1,6 @@
 """What is drawn and listed of a network: topology, strip, table of addresses. Rows without a database where none is needed."""
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -13,14 +14,21 @@ from networks.views.addresses import CELLS, Holder, holders, strange_leases, str
 from networks.views.present import INSTANCE_STATES
 from networks.views.topology import MOST, topology
 from opsweb.core.access import Actor, Role
+from opsweb.core.models import Host
 
 OURS, THEIRS = 1, 2
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 OLGA = Actor(user_id=1, name="olga", roles={OURS: Role.OPERATOR})
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("networks.views.addresses.timezone.now", lambda: NOW)
 
 
 def network(**columns: Any) -> Network:
     """A row that was never saved."""
-    return Network(**{"name": "lan", "cidr4": "192.168.33.0/24", "gateway4": "192.168.33.1"} | columns)
+    return Network(**{"name": "lan", "cidr4": "192.168.33.0/24", "gateway4": "192.168.33.1", "host": Host(counted_at=NOW)} | columns)
 
 
 def nic(number: int, *, team: int = OURS, observed: str = "running", name: str = "", **columns: Any) -> Any:
@@ -33,7 +41,17 @@ def nic(number: int, *, team: int = OURS, observed: str = "running", name: str =
         "address6": None,
         "is_fixed": False,
     }
-    return SimpleNamespace(pk=uuid4(), instance=instance, **values | {"counts": {}} | columns)
+    return SimpleNamespace(pk=uuid4(), instance=instance, **values | {"counts": {}, "counted_at": None, "counted_before": {}} | columns)
+
+
+def moving(octets_in: int, octets_out: int, dropped: int = 0) -> dict[str, Any]:
+    """What a NIC counted in the last ten seconds."""
+    before = {"at": (NOW - timedelta(seconds=10)).isoformat(), "in": [0, 0], "out": [0, 0], "dropped": [0, 0]}
+    return {
+        "counts": {"in": [9, octets_in], "out": [9, octets_out], "dropped": [dropped, 60]},
+        "counted_at": NOW,
+        "counted_before": before,
+    }
 
 
 def found(some: list[Any], of: Network | None = None) -> list[Holder]:
@@ -102,12 +120,23 @@ def test_each_nic_hangs_at_its_tap() -> None:
     ]
 
 
-def test_a_line_carries_what_moved_and_is_red_where_packets_are_dropped() -> None:
-    moved = nic(3, counts={"in": [10, 2_000_000], "out": [5, 1000], "dropped": [0, 0]})
-    drops = nic(4, counts={"in": [0, 0], "out": [0, 0], "dropped": [1, 60]})
-    first, second = topology(network(), found([moved, drops])).leaves
-    assert (first.edge, second.edge, second.note) == ("flow", "drop", "1 packet dropped")
+def test_a_line_carries_what_moves_and_is_red_where_packets_are_dropped() -> None:
+    first, second = topology(network(), found([nic(3, **moving(2_000_000, 10_240)), nic(4, **moving(0, 0, 1))])).leaves
+    assert (first.edge, first.line) == ("flow", ".3 · ↓195 KiB/s ↑1.0 KiB/s")
+    assert (second.edge, second.note) == ("drop", "1 packet dropped, <1/s now")
     assert first.width > second.width
+
+
+def test_what_was_dropped_before_is_said_and_the_line_is_red_no_more() -> None:
+    past = nic(3, counts={"in": [1, 60], "out": [0, 0], "dropped": [2, 120]}, counted_at=NOW - timedelta(seconds=15))
+    (leaf,) = topology(network(), found([past])).leaves
+    assert (leaf.edge, leaf.note, leaf.line) == ("idle", "2 packets dropped", ".3 · ↓0 B/s ↑0 B/s")
+
+
+def test_of_what_nobody_reads_no_rate_is_shown() -> None:
+    of = network(host=Host(counted_at=NOW - timedelta(minutes=10)))
+    (leaf,) = topology(of, found([nic(3, **moving(2_000_000, 10_240))], of)).leaves
+    assert (leaf.edge, leaf.line) == ("idle", ".3 · running")
 
 
 def test_boxes_do_not_touch() -> None:

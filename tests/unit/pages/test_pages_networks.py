@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from instances.models import Instance
 from instances.states import Observed
@@ -59,6 +61,15 @@ def test_a_team_without_networks_sees_why_it_would_want_one(signed_in: SignedIn,
     assert 'href="/networks/new/"' in text
 
 
+def counted(octets: int) -> None:
+    """All NICs got that many bytes, and three packets of theirs were dropped, in the last four seconds."""
+    now = timezone.now()
+    before = {"at": (now - timedelta(seconds=4)).isoformat(), "in": [0, 0], "out": [0, 0], "dropped": [0, 0]}
+    counts = {"in": [4, octets], "out": [2, 100], "dropped": [3, 180]}
+    Nic.objects.update(counts=counts, counted_at=now, counted_before=before)
+    Host.objects.update(counted_at=now)
+
+
 def test_the_list_has_own_and_shared_ones(
     signed_in: SignedIn, vic: User, lan: Network, other_team: Team, team: Team, sent: SentTasks
 ) -> None:
@@ -76,11 +87,12 @@ def test_the_list_has_own_and_shared_ones(
 def test_the_page_draws_what_hangs_on_it(signed_in: SignedIn, vic: User, lan: Network, make_instance: MakeInstance) -> None:
     bob = make_instance("bob", observed=Observed.RUNNING)
     nic = attach(bob, lan, "192.168.33.19")
-    Nic.objects.update(counts={"in": [4, 2048], "out": [2, 100], "dropped": [3, 180]})
+    counted(4096)
     text = text_of(signed_in(vic), f"/networks/{lan.pk}/")
     assert text.count(f'href="/instances/{bob.pk}/?tab=network"') == 2  # the wide drawing and the narrow one
     assert f"?tab=addresses#nic-{nic.pk}" in text
-    assert "3 packets dropped" in text
+    assert "3 packets dropped, &lt;1/s now" in text
+    assert ".19 · ↓1.0 KiB/s ↑25 B/s" in text
     assert 'data-edge="drop"' in text
     assert re.search(r'<desc id="topo-desc">.*bob', text)
     assert 'title="192.168.33.19 · bob · fixed, reserved"' in text
@@ -420,9 +432,18 @@ def test_the_edit_form_moves_a_nic_and_keeps_the_others(signed_in: SignedIn, olg
 def test_the_tab_of_an_instance_has_its_nics(signed_in: SignedIn, vic: User, lan: Network, make_instance: MakeInstance) -> None:
     bob = make_instance("bob", observed=Observed.RUNNING)
     nic = attach(bob, lan, "192.168.33.19")
-    Nic.objects.update(counts={"in": [4, 2048], "out": [2, 100], "dropped": [3, 180]})
+    counted(4096)
     text = text_of(signed_in(vic), f"/instances/{bob.pk}/?tab=network")
-    for piece in (nic.mac, "192.168.33.19", nic.address6, "2 KiB", f"/networks/{lan.pk}/", "What fits nothing is allowed"):
+    for piece in (
+        nic.mac,
+        "192.168.33.19",
+        nic.address6,
+        "4 KiB",
+        "1.0 KiB/s",
+        "25 B/s",
+        f"/networks/{lan.pk}/",
+        "What fits nothing is allowed",
+    ):
         assert str(piece) in text
     assert 'aria-describedby="why-rules"' in text
 
