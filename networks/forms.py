@@ -1,7 +1,8 @@
 """The form of a network: what people type, turned into a NetworkSpec. Called by views."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 from django import forms
 
@@ -113,6 +114,31 @@ class NetworkForm(forms.Form):
         names = (ALIASES.get(name, name) for name in error.fields)
         field = next((name for name in names if name in self.fields), None)
         self.add_error(field, forms.ValidationError(error.message, code=error.code))
+
+
+class GroupForm(forms.Form):
+    """A group: its name and who is in it. `members`: the instances of the team."""
+
+    name = forms.CharField(max_length=40, validators=[NAME], help_text="Rules speak of it as group:NAME.")
+    instances = forms.MultipleChoiceField(required=False)
+
+    def __init__(self, *args: Any, members: Iterable[Any] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["instances"].choices = [(str(member.pk), member.name) for member in members]  # type: ignore[attr-defined]
+
+    @property
+    def boxes(self) -> list[tuple[str, str, bool]]:
+        """Id, name, and whether it is in."""
+        chosen = self["instances"].value() or ()
+        return [(pk, name, pk in chosen) for pk, name in self.fields["instances"].choices]  # type: ignore[attr-defined]
+
+    def clean_instances(self) -> list[UUID]:
+        """Ids."""
+        return [UUID(pk) for pk in self.cleaned_data["instances"]]
+
+    def add_refusal(self, error: Refusal) -> None:
+        """Show what a service refused beside the name, or above the form."""
+        self.add_error("name" if "name" in error.fields else None, error.message)
 
 
 def initial_of(network: Network) -> dict[str, Any]:

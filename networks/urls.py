@@ -2,12 +2,16 @@
 
 from django.urls import path
 
-from networks.views import detail, form, index, rules
+from networks.views import detail, form, groups, index, rules
 
 app_name = "networks"
 
 urlpatterns = [
     path("", index.index, name="list"),
+    path("groups/", groups.index, name="groups"),
+    path("groups/new/", groups.create, name="group-create"),
+    path("groups/<uuid:group_id>/", groups.edit, name="group"),
+    path("groups/<uuid:group_id>/delete/", groups.delete, name="group-delete"),
     path("new/", form.create, name="create"),
     path("new/plan/", form.plan_of_new, name="plan"),
     path("<uuid:network_id>/", detail.detail, name="detail"),
