@@ -9,6 +9,7 @@ from django.utils.functional import SimpleLazyObject
 
 from instances.models import Image, Instance
 from instances.states import Observed
+from networks.models import Nic
 from networks.services.quota import used_by
 from networks.views.present import of_team as of_team_networks
 from opsweb.core import access
@@ -64,6 +65,14 @@ class Panel:
             Meter("forwards", "Forwards", used.forwards, team.quota_forwards),
             Meter("rules", "Rules", used.rules, team.quota_rules),
         ]
+
+    @property
+    def rail_meters(self) -> list[Meter]:
+        """What stands in the rail: addresses too, where there is a network to take them from. One more query."""
+        if self.team is None or not self.counts["networks"]:
+            return self.meters
+        taken = Nic.objects.filter(instance__team=self.team).exclude(network=None).count()
+        return [*self.meters, Meter("addresses", "Addresses", taken, self.team.quota_addresses)]
 
     @property
     def create_meters(self) -> list[Meter]:

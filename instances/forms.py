@@ -12,7 +12,7 @@ from instances import shown
 from instances.models import NAME, Instance
 from instances.services.create import InstanceSpec
 from networks.models import Nic, PortForward
-from networks.nic_rows import NicRow, specs
+from networks.nic_rows import AS_IMAGE, NicRow, specs
 from networks.nic_rows import rows_of_post as nics_of_post
 from networks.ports import PortError, parse_ports
 from networks.services.nics import NicSpec
@@ -151,8 +151,13 @@ class InstanceForm(forms.Form):
         return [row.text for row in self.port_rows if row.protocol == protocol]
 
     def nics(self, team_id: int, kept: Iterable[Nic] = ()) -> list[NicSpec] | None:
-        """The NICs' rows as a service takes them; None when the form had none to show. `kept`: those of before. Raises: Invalid."""
-        return specs(self.nic_rows, team_id, {nic.name: nic for nic in kept}) if "nics" in self.data else None
+        """The NICs' rows as a service takes them; None when the form had none, or leaves them to the image. Raises: Invalid.
+
+        `kept`: those of before.
+        """
+        if "nics" not in self.data or [row.network for row in self.nic_rows] == [AS_IMAGE]:
+            return None
+        return specs(self.nic_rows, team_id, {nic.name: nic for nic in kept})
 
     def spec(self, *, blank_is_default: bool, nics: Sequence[NicSpec] | None = None) -> InstanceSpec:
         """What was typed. `blank_is_default`: an empty text leaves it to the image; else it means "none"."""

@@ -227,6 +227,11 @@ class PublishedAddress(models.Model):
     def __str__(self) -> str:
         return f"{self.address}:{self.port_first}-{self.port_last}"
 
+    @property
+    def example(self) -> str:
+        """As it is typed before a port: the address and its first port."""
+        return f"{self.address}:{self.port_first}"
+
     def clean(self) -> None:
         """The admin's form asks."""
         if self.port_first is not None and self.port_last is not None and self.port_first > self.port_last:

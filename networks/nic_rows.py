@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from django.http import QueryDict
 
@@ -12,18 +13,32 @@ from networks.services.nics import NicSpec
 from networks.sharing import usable_by
 from opsweb.core.errors import Invalid
 
-COLUMNS = ("name", "network", "how", "address4")
+COLUMNS = ("name", "network", "how", "address4", "address6", "rate")
+KBIT = 1000  # of a Mbit
 FIXED = "fixed"
+AS_IMAGE = "image"  # in place of a network: what the image's config says of bridged networking
 
 
 @dataclass(frozen=True)
 class NicRow:
-    """One NIC. `network`: the id of one, "" for user mode; `address4` counts when it is fixed."""
+    """One NIC. `network`: the id of one, "" for user mode, or AS_IMAGE; addresses count when it is fixed."""
 
     name: str = ""
     network: str = ""
     how: str = ""  # "fixed", or "" for DHCP
     address4: str = ""
+    address6: str = ""
+    rate: str = ""  # Mbit/s; "" for no limit
+
+    @property
+    def is_as_image(self) -> bool:
+        """Whether the image's config decides."""
+        return self.network == AS_IMAGE
+
+    @property
+    def says_more(self) -> bool:
+        """Whether something stands in the folded part."""
+        return bool(self.address6 or self.rate)
 
     @property
     def is_fixed(self) -> bool:
@@ -65,19 +80,27 @@ def _next(network: Network, taken: set[str]) -> str:
 def rows_of_post(data: QueryDict) -> list[NicRow]:
     """The rows as they were sent."""
     columns = (data.getlist(f"nic_{name}")[: MAX_NICS + 1] for name in COLUMNS)
-    return [NicRow(*(value.strip() for value in row)) for row in zip(*columns, strict=False)]
+    return [NicRow(*(value.strip() for value in row)) for row in zip_longest(*columns, fillvalue="")]
 
 
 def rows_of_nics(nics: Iterable[Nic]) -> list[NicRow]:
     """What is saved, as rows to edit."""
-    return [
-        NicRow(nic.name, str(nic.network_id or ""), FIXED if nic.is_fixed else "", nic.address4 or "" if nic.is_fixed else "")
-        for nic in nics
-    ]
+    return [_row(nic) for nic in nics]
+
+
+def _row(nic: Nic) -> NicRow:
+    addresses = (FIXED, nic.address4 or "", nic.address6 or "") if nic.is_fixed else ("", "", "")
+    return NicRow(nic.name, str(nic.network_id or ""), *addresses, f"{nic.rate_kbit / KBIT:.12g}" if nic.rate_kbit else "")
 
 
 def specs(rows: Sequence[NicRow], team_id: int, kept: Mapping[str, Nic] | None = None) -> list[NicSpec]:
-    """As the service takes it. `kept`: the NICs by name, whose other settings stay. Raises: Invalid for a network that is not there."""
+    """As the service takes it. `kept`: the NICs by name, whose other settings stay.
+
+    Raises: Invalid for a network that is not there, a rate that is no number, the image's word beside another one.
+    """
+    if any(row.is_as_image for row in rows):
+        message = "“As the image’s config says” stands for all NICs. Take it alone, or say of each NIC where it goes."
+        raise Invalid(message, fields={"nics": [AS_IMAGE]})
     networks = {str(network.pk): network for network in usable_by(team_id)}
     return [_spec(row, networks, (kept or {}).get(row.name)) for row in rows]
 
@@ -93,6 +116,19 @@ def _spec(row: NicRow, networks: Mapping[str, Network], before: Nic | None) -> N
         network=network,
         name=row.name,
         address4=row.address4 if row.is_fixed and network is not None else "",
-        address6=before.address6 or "" if before is not None and stays and before.address4 == row.address4 else "",
-        rate_kbit=before.rate_kbit if before is not None else 0,
+        address6=row.address6 if row.is_fixed and network is not None and row.address6 else _kept6(row, before if stays else None),
+        rate_kbit=_kbit(row.rate),
     )
+
+
+def _kept6(row: NicRow, before: Nic | None) -> str:
+    return before.address6 or "" if before is not None and before.address4 == row.address4 else ""
+
+
+def _kbit(text: str) -> int:
+    """Of Mbit/s. Raises: Invalid."""
+    try:
+        kbit = float(text.replace(",", ".") or 0) * KBIT
+        return round(kbit) or (1 if kbit else 0)  # what is too small is refused by the service, and is no "no limit"
+    except (ValueError, OverflowError) as error:
+        raise Invalid(f"“{text[:20]}” is no rate. Write Mbit/s, such as 10 or 0.5.", fields={"rate_kbit": [text[:20]]}) from error

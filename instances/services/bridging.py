@@ -4,10 +4,11 @@ One function for every door. BridgeName and TapName are names of the team's own 
 as OPS makes a bridge; one that is there is never re-addressed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 
 from django.db import transaction
 
@@ -58,6 +59,22 @@ def create(
             spec = replace(spec, nics=wiring.nics(asked))
         instance, operation = creating.create(team, name, image, spec, actor=actor, start=start)
     return instance, operation, wiring.notes
+
+
+def summary(said: Mapping[str, Any]) -> str:
+    """What an image's config says of networks, for people: "tap1 on br0, 192.168.42.19"; "" when it says nothing."""
+    wish = Bridging.from_json(said)
+    wishes = list(_each(wish))
+    if not wish.bridged and not any(nic.bridge_name for nic in wishes):
+        return ""
+    names = _names(wish.tap_name or "tap0", len(wishes))
+    return "; ".join(f"{name} on {_place(nic)}" for name, nic in zip(names, wishes, strict=True))
+
+
+def _place(nic: NicWish) -> str:
+    if not nic.ip_address:
+        return nic.bridge_name or DEFAULT
+    return f"{nic.bridge_name}, {nic.ip_address}" if nic.bridge_name else f"the network of {nic.ip_address}"
 
 
 @dataclass

@@ -13,9 +13,9 @@ from instances.forms import CreateForm
 from instances.models import Image, Instance, Upload
 from instances.services import bridging, images
 from instances.views.present import image_badge
-from networks.nic_rows import NicRow
+from networks.nic_rows import AS_IMAGE, NicRow
 from networks.nic_rows import choices as nic_choices
-from networks.services.nics import NicSpec
+from networks.services.forwards import published_here
 from networks.views.present import platform
 from opsweb.core import access
 from opsweb.core.access import Actor
@@ -33,6 +33,11 @@ class Choice:
     label: str
     is_on: bool
 
+    @property
+    def bridging(self) -> str:
+        """What its config says of networks, in short; "" when nothing."""
+        return bridging.summary(self.image.defaults.get("bridging", {}))
+
 
 def create(request: HttpRequest) -> HttpResponse:
     """Show the form; on POST make the image (of uploads) and the instance, and go to its page."""
@@ -43,7 +48,7 @@ def create(request: HttpRequest) -> HttpResponse:
         return _form_page(
             request,
             team,
-            CreateForm(initial=_initial(request, actor, team), nic_rows=[NicRow(network=request.GET.get("network", ""))]),
+            _first_form(request, actor, team),
             actor,
         )
     form = CreateForm(request.POST)
@@ -67,9 +72,7 @@ def _make(form: CreateForm, team: Team, actor: Actor) -> tuple[Instance, bridgin
         image = access.get_or_404(actor, Image.objects.filter(is_wanted=True).select_related("host"), pk=values["image"], team=team)
     else:
         image = _image(values, team, actor)
-    nics = form.nics(team.pk)
-    # One NIC in user mode is what the form begins with: what the image's config says about bridged networking comes before that.
-    spec = form.spec(blank_is_default=True, nics=None if nics == [NicSpec()] else nics)
+    spec = form.spec(blank_is_default=True, nics=form.nics(team.pk))
     instance, _, notes = bridging.create(team, values["name"], image, spec, actor=actor)
     return instance, notes
 
@@ -97,6 +100,13 @@ def _free_name(model: type[Image] | type[Instance], team: Team, wanted: str) -> 
     taken = set(model.objects.filter(team=team, name__startswith=wanted[:36]).values_list("name", flat=True))
     candidates = [wanted, *(f"{wanted[:36]}-{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in candidates if name not in taken)
+
+
+def _first_form(request: HttpRequest, actor: Actor, team: Team) -> CreateForm:
+    """With what the link names; of an image whose config speaks of bridged networking that comes first."""
+    image = _linked(Image, actor, team, request.GET.get("image", ""))
+    network = request.GET.get("network", "") or (AS_IMAGE if image and image.defaults.get("bridging") else "")
+    return CreateForm(initial=_initial(request, actor, team), nic_rows=[NicRow(network=network)])
 
 
 def _initial(request: HttpRequest, actor: Actor, team: Team) -> dict[str, Any]:
@@ -133,4 +143,5 @@ def _form_page(request: HttpRequest, team: Team, form: CreateForm, actor: Actor,
     rows = access.visible(actor, Image.objects.filter(team=team, is_wanted=True)).order_by("-created_at")[:200]
     choices = [Choice(image, image_badge(image).label, str(image.pk) == chosen) for image in rows if image.state != "failed"]
     context = {"form": form, "choices": choices, "nic_choices": nic_choices(team.pk), "platform": platform()}
+    context |= {"as_image": True, "published": published_here(team.pk)}
     return render(request, "instances/create.html", context, status=status)

@@ -18,6 +18,7 @@ from instances.views import network
 from instances.views.present import Shown, bars, with_relations
 from networks.nic_rows import choices as nic_choices
 from networks.nic_rows import rows_of_nics
+from networks.services.forwards import published
 from opsweb.core import access, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Refusal
@@ -88,6 +89,7 @@ def _config(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
     return {
         "form": form or InstanceForm(initial=initial_of(instance), port_rows=rows_of_instance(instance), nic_rows=rows_of_nics(nics)),
         "nic_choices": nic_choices(instance.team_id),
+        "published": published(instance.host, instance.team_id),
         "why_not": access.refusal(shown.actor, "instance.edit", instance.team_id),
         "config_json": as_code.config_json(instance, shown.forwards, shown.nics),
         "create_line": as_code.create_line(instance, shown.forwards, shown.nics),

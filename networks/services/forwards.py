@@ -85,6 +85,11 @@ def published(host: Host, team_id: int) -> QuerySet[PublishedAddress]:
     return PublishedAddress.objects.filter(Q(teams=team_id) | Q(teams=None), host=host).distinct()
 
 
+def published_here(team_id: int) -> QuerySet[PublishedAddress]:
+    """The same of the panel's own host, where a new instance will be."""
+    return published(Host.objects.get(name=env.host), team_id)
+
+
 def _is_published(wanted: PortMap, host: Host, team_id: int) -> bool:
     """All addresses published means each of them, too; one published does not mean all."""
     rows = published(host, team_id).filter(address__in=(wanted.host_address, ANY_ADDRESS))

@@ -1,6 +1,6 @@
 // The create page: files become uploads, a config.json fills the form, the quota and the command line follow what is chosen.
 import { newBox, takeFiles, uploadShown } from "./progress.js";
-import { nicsOf, watchNics } from "./nics.js";
+import { fillNics, nicsOf, setAsImage, watchNics } from "./nics.js";
 import { showRefusal } from "./refused.js";
 import { addRow, rowOf, rowsOf, watchPorts } from "./ports.js";
 import { setSize, sizeOf, watchSize } from "./size.js";
@@ -9,6 +9,7 @@ import { call, kindOf } from "./upload.js";
 const form = document.querySelector("[data-create]");
 const { team } = form.dataset;
 const hidden = (name) => form.querySelector(`[data-hidden=${name}]`);
+const ofImage = () => form.querySelector("[name=image]:checked")?.dataset.bridging ?? ""; // what its config says of networks
 const submit = form.querySelector("[data-create-submit]");
 const WORDS = { program: "program · uploaded", archive: "its files and libraries · uploaded", config: "config · read" };
 let running = 0;
@@ -49,6 +50,7 @@ async function takeUpload(file, kind) {
   hidden(`${kind}_name`).value = done.filename;
   done.box.ready(kind, WORDS[kind]);
   for (const image of form.querySelectorAll("[name=image]:checked")) image.checked = false;
+  if (!hidden("config").value) setAsImage(form, ofImage());
   update();
 }
 
@@ -60,7 +62,10 @@ function dropUpload(kind) {
 
 function clear(kind) {
   hidden(kind).value = "";
-  if (kind === "config") showNotes();
+  if (kind === "config") {
+    showNotes();
+    setAsImage(form, ofImage());
+  }
   else hidden(`${kind}_name`).value = "";
   update();
 }
@@ -68,6 +73,7 @@ function clear(kind) {
 function chooseImage(input) {
   for (const kind of ["program", "archive"]) dropUpload(kind);
   proposeName(input.dataset.name);
+  setAsImage(form, ofImage());
 }
 
 function working(change) {
@@ -108,6 +114,7 @@ function fill(config) {
   if (config.args?.length) elements.args.value = config.args.map(quote).join(" ");
   if (config.env && Object.keys(config.env).length) elements.env.value = Object.entries(config.env).map((pair) => pair.join("=")).join("\n");
   if (config.nameservers?.length) elements.nameservers.value = config.nameservers.join(" ");
+  if (config.bridging) fillNics(form, config.bridging);
   if (config.reboot_on_exit) elements.reboot_on_exit.checked = true;
   for (const [list, protocol] of [[config.ports, "tcp"], [config.udp_ports, "udp"]]) {
     for (const text of list ?? []) addRow(form, rowOf(text, protocol));
@@ -184,6 +191,7 @@ function networkWords([first, ...others]) {
 for (const [kind, words] of Object.entries(WORDS)) {
   if (hidden(kind).value) newBox(kind === "config" ? "config.json" : hidden(`${kind}_name`).value, () => clear(kind)).ready(kind, words);
 }
+if (!hidden("config").value) setAsImage(form, ofImage());
 const brought = sessionStorage.getItem("opsweb-config");
 if (brought) {
   sessionStorage.removeItem("opsweb-config");

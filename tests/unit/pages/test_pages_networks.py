@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from instances.models import Instance
 from instances.states import Observed
-from networks.models import Group, Network, Nic, PortForward, Rule
+from networks.models import Group, Network, Nic, PortForward, PublishedAddress, Rule
+from networks.nic_rows import COLUMNS
 from networks.services.networks import NetworkSpec, create
 from networks.services.nics import NicSpec, set_nics
 from networks.services.rules import RuleSpec, set_rules
@@ -82,6 +83,15 @@ def test_the_list_has_own_and_shared_ones(
     assert "not-ours" not in text
     assert f"/networks/{shared.pk}/" in text
     assert re.search(r'Networks <span class="ow-count">2<', text)
+
+
+def test_the_rail_has_a_meter_for_addresses_once_there_is_a_network(
+    signed_in: SignedIn, vic: User, request: pytest.FixtureRequest, make_instance: MakeInstance, team: Team
+) -> None:
+    bob = make_instance("bob")
+    assert "Addresses" not in text_of(signed_in(vic), "/rail/")
+    attach(bob, request.getfixturevalue("lan"), "192.168.33.19")
+    assert f"Addresses: 1 of {team.quota_addresses}" in text_of(signed_in(vic), "/rail/")
 
 
 def test_the_page_draws_what_hangs_on_it(signed_in: SignedIn, vic: User, lan: Network, make_instance: MakeInstance) -> None:
@@ -421,7 +431,7 @@ def test_the_edit_form_moves_a_nic_and_keeps_the_others(signed_in: SignedIn, olg
     rows = client.get(f"/instances/{bob.pk}/?tab=config").context["form"].nic_rows
     sent_back = {
         "nics": "shown",
-        **{f"nic_{name}": [getattr(row, name) for row in rows] for name in ("name", "network", "how", "address4")},
+        **{f"nic_{name}": [getattr(row, name) for row in rows] for name in COLUMNS},
     }
     assert client.post(f"/instances/{bob.pk}/edit/", {"name": "bob", "size": "1x256"} | sent_back).status_code == 302
     assert list(bob.nics.values_list("name", "mac", "address4", "address6", "rate_kbit")) == before
@@ -452,3 +462,60 @@ def test_the_create_page_names_the_cloud_it_stands_on(signed_in: SignedIn, olga:
     assert "native network" in text_of(signed_in(olga), "/instances/new/")
     Host.objects.update(network_facts={"platform": "Amazon EC2"})
     assert "This host is on Amazon EC2." in text_of(signed_in(olga), "/instances/new/")
+
+
+@pytest.mark.parametrize(("rate", "kbit"), [("10", 10_000), ("0,5", 500), ("1234.567", 1_234_567), ("", 0)])
+def test_the_form_says_a_nics_ipv6_address_and_rate(
+    signed_in: SignedIn, olga: User, lan: Network, make_instance: MakeInstance, rate: str, kbit: int
+) -> None:
+    client, bob = signed_in(olga), make_instance("bob")
+    attach(bob, lan, "192.168.33.19")
+    row = {"nic_name": "tap0", "nic_network": str(lan.pk), "nic_how": "fixed", "nic_address4": "192.168.33.19"}
+    sent_back = {"name": "bob", "size": "1x256", "nics": "shown", **row, "nic_address6": "fd42:7a:1::b0b", "nic_rate": rate}
+    assert client.post(f"/instances/{bob.pk}/edit/", sent_back).status_code == 302
+    nic = bob.nics.get()
+    assert (nic.address6, nic.rate_kbit) == ("fd42:7a:1::b0b", kbit)
+    (shown,) = client.get(f"/instances/{bob.pk}/?tab=config").context["form"].nic_rows
+    assert (shown.address6, shown.rate, shown.says_more) == ("fd42:7a:1::b0b", rate.replace(",", "."), True)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("rate", "fast", "is no rate"),
+        ("rate", "nan", "is no rate"),
+        ("rate", "1e999", "is no rate"),
+        ("rate", "0.00001", "A rate limit goes from"),
+        ("rate", "-1", "A rate limit goes from"),
+        ("address6", "fd00::1", "fd42:7a:1::/64"),
+        ("address6", "<b>", ""),
+    ],
+)
+def test_a_wrong_ipv6_address_or_rate_is_said_and_nothing_changes(
+    signed_in: SignedIn, olga: User, lan: Network, make_instance: MakeInstance, column: str, value: str, sentence: str
+) -> None:
+    bob = make_instance("bob")
+    attach(bob, lan, "192.168.33.19")
+    row = {"nic_name": "tap0", "nic_network": str(lan.pk), "nic_how": "fixed", "nic_address4": "192.168.33.19"}
+    with nothing_changes(Nic):
+        answer = signed_in(olga).post(
+            f"/instances/{bob.pk}/edit/", {"name": "bob", "size": "1x256", "nics": "shown", **row, f"nic_{column}": value}
+        )
+    text = answer.content.decode()
+    assert answer.status_code == 422
+    assert sentence in text
+    assert 'id="nics-error"' in text
+
+
+def test_what_an_admin_published_is_said_where_ports_are_entered(
+    signed_in: SignedIn, olga: User, host: Host, make_instance: MakeInstance, other_team: Team
+) -> None:
+    pages = ("/instances/new/", f"/instances/{make_instance('bob').pk}/?tab=config")
+    assert all("an admin can publish others" in text_of(signed_in(olga), page) for page in pages)
+    PublishedAddress.objects.create(host=host, address="203.0.113.7", port_first=8000, port_last=8999)
+    PublishedAddress.objects.create(host=host, address="203.0.113.8").teams.add(other_team)
+    for page in pages:
+        text = text_of(signed_in(olga), page)
+        assert "203.0.113.7" in text
+        assert "8000-8999" in text
+        assert "203.0.113.8" not in text
