@@ -16,6 +16,7 @@ LONGEST, TAP_LONGEST = 23, 9  # characters of a name in its box
 PITCH = 62  # px: from one row to the next; a box is 48 high
 AT_REST = 1.5  # px: a line without traffic
 TREE_TOP, TREE_PITCH = 144, 64  # px: where the rows of the narrow drawing begin
+BEND = 10  # px: its trunk ends where the last branch bends off
 
 OUTSIDE: dict[str, tuple[str, str]] = {  # mode → (title, what the line to it says)
     "nat": ("outside", "masquerade"),
@@ -60,6 +61,7 @@ class Topology:
     height: int = 0
     tree_height: int = 0
     middle: int = 0
+    trunk_end: int = 0  # of the narrow drawing
     words: tuple[str, ...] = field(default=())  # for those who do not see it
 
 
@@ -84,6 +86,7 @@ def topology(network: Network, found: Sequence[Holder]) -> Topology:
         height=height,
         tree_height=TREE_TOP + TREE_PITCH * len(rows) + 8,
         middle=height // 2,
+        trunk_end=max((leaf.tree_y for leaf in leaves), default=BEND) - BEND,
         words=tuple(f"{leaf.title}, {leaf.tap} {leaf.line}" + (f", {leaf.note}" if leaf.note else "") for leaf in leaves),
     )
 
@@ -154,11 +157,9 @@ def _words(moves: Rates) -> str:
 
 def _note(dropped: int, moves: Rates | None) -> str:
     """What was dropped since the network came up, and whether more is now."""
-    if not dropped:
-        return ""
-    return f"{dropped} packet{'' if dropped == 1 else 's'} dropped" + (
-        f", {frequency(moves.dropped)} now" if moves and moves.dropped else ""
-    )
+    if moves and moves.dropped:
+        return f"{dropped} dropped, {frequency(moves.dropped)} now"
+    return f"{dropped} packet{'' if dropped == 1 else 's'} dropped" if dropped else ""
 
 
 def _moved(leaf: Leaf, by: int) -> Leaf:

@@ -123,7 +123,7 @@ def test_each_nic_hangs_at_its_tap() -> None:
 def test_a_line_carries_what_moves_and_is_red_where_packets_are_dropped() -> None:
     first, second = topology(network(), found([nic(3, **moving(2_000_000, 10_240)), nic(4, **moving(0, 0, 1))])).leaves
     assert (first.edge, first.line) == ("flow", ".3 · ↓195 KiB/s ↑1.0 KiB/s")
-    assert (second.edge, second.note) == ("drop", "1 packet dropped, <1/s now")
+    assert (second.edge, second.note) == ("drop", "1 dropped, <1/s now")
     assert first.width > second.width
 
 
