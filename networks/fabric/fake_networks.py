@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 from networks.fabric import filter as packet_rules
 from networks.fabric import findings, values
@@ -125,13 +126,14 @@ class FakeNetworks:
         return self._networks / str(network)
 
     def counts(self) -> Counts:
-        """Ten packets a second in each direction since the tap was plugged in; each rule decides one of them."""
+        """Some packets a second each way since the tap was plugged in; each rule decides one of them, and one NIC in four spoofs."""
         rules = (_read(self._filter) or {"rules": {}})["rules"]
         nics = {tap: NicCounts() for tap in rules}
         decided: dict[UUID, Count] = {UUID(rule): (0, 0) for of_tap in rules.values() for rule in of_tap}
         for tap, stored in self._plugged().items():
             seconds = max(0, int(time.time() - stored["since"]))
-            nics[tap] = NicCounts((10 * seconds, 9000 * seconds), (10 * seconds, 1200 * seconds), (seconds // 10, 60 * (seconds // 10)))
+            busy, dropped = _busy(tap), 2 * seconds if _busy(tap) % 4 == 0 else 0
+            nics[tap] = NicCounts((busy * seconds, 900 * busy * seconds), (busy * seconds, 120 * busy * seconds), (dropped, 60 * dropped))
             for rule in map(UUID, rules.get(tap, ())):
                 decided[rule] = (decided[rule][0] + seconds, decided[rule][1] + 60 * seconds)
         return Counts(nics, decided)
@@ -186,6 +188,11 @@ def _shape(network: NetworkPlan) -> str:
 def _nics(network: NetworkPlan) -> dict[str, Any]:
     rows = [{"tap": nic.tap, "mac": nic.mac, "name": nic.name, "address4": nic.address4} for nic in network.nics]
     return {"dhcp": network.dhcp, "lease_seconds": network.lease_seconds, "all": rows}
+
+
+def _busy(tap: str) -> int:
+    """Packets a second: each tap has its own."""
+    return 1 + crc32(tap.encode()) % 400
 
 
 def _renewed(since: float, seconds: int) -> float:

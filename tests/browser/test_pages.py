@@ -19,11 +19,14 @@ PAGES = {
     "create": "/instances/new/",
     "instance": "/instances/{0}/",
     "console": "/instances/{0}/?tab=console",
+    "instance-network": "/instances/{0}/?tab=network",
     "instance-activity": "/instances/{0}/?tab=activity",
     "config": "/instances/{0}/?tab=config",
     "images": "/images/",
     "image": "/images/{1}/",
     "activity": "/activity/",
+    "groups": "/networks/groups/",
+    "group-new": "/networks/groups/new/",
     "password": "/password/",
 }
 WIDTHS = {"wide": (1440, 1000), "phone": (390, 844)}
