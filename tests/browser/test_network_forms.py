@@ -84,6 +84,11 @@ def test_a_nics_folded_part_is_kept(busy: Busy, visit: Visitor, instance: Maker)
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#saved")).to_be_visible()
     expect(page.get_by_label("Rate limit")).to_have_value("0.5")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_label("How it gets its address").select_option("fixed")
+    room = page.get_by_label("Address", exact=True).bounding_box()
+    assert room is not None
+    assert room["width"] > 200
 
 
 def test_one_makes_a_group_and_takes_it_away(visit: Visitor, instance: Maker) -> None:
