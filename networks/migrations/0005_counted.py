@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('networks', '0003_applied'),
+        ('networks', '0004_withdrawn_forwards'),
     ]
 
     operations = [
