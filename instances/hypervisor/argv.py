@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from .base import Forward, Machine, Nic, TapNic, UserNic, VmnetNic
+from .base import SPARE_PORTS, Forward, Machine, Nic, TapNic, UserNic, VmnetNic
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 TCG_CACHE_MIB = 128  # QEMU's default reserves up to 1 GiB of translated code, more than most of our guests have memory
@@ -152,17 +152,25 @@ def _boot(machine: Machine, fds: Descriptors) -> list[str]:
 
 
 def _nics(machine: Machine, fds: Descriptors) -> list[str]:
-    return [word for number, nic in enumerate(machine.nics) for word in _nic(number, nic, fds.vhost.get(number, ()))]
+    nics = [word for number, nic in enumerate(machine.nics) for word in _nic(number, nic, fds.vhost.get(number, ()))]
+    return nics + [word for spare in range(SPARE_PORTS) for word in _port(len(machine.nics) + spare)]
 
 
 def _nic(number: int, nic: Nic, vhost: tuple[int, ...]) -> list[str]:
+    words = ((name, "on" if value is True else str(value)) for name, value in device(number, nic).items())
+    text = ",".join(f"{name}={quoted(value)}" for name, value in words)
+    return ["-netdev", _backend(number, nic, vhost), *_port(number), "-device", text.removeprefix("driver=")]
+
+
+def _port(number: int) -> list[str]:
     # A root port each: on the root bus itself a NIC could be neither added nor taken away while the guest runs.
-    device = f"virtio-net-pci,id=nic{number},netdev=net{number},bus=port{number},mac={quoted(nic.mac)},romfile="
-    return [
-        *("-netdev", _backend(number, nic, vhost)),
-        *("-device", f"pcie-root-port,id=port{number},chassis={number + 1},slot={number + 1}"),
-        *("-device", device + _queues(nic)),
-    ]
+    return ["-device", f"pcie-root-port,id=port{number},chassis={number + 1},slot={number + 1}"]
+
+
+def device(number: int, nic: Nic) -> dict[str, object]:
+    """The guest's side of NIC `number`, as `-device` and QMP's device_add know it."""
+    words: dict[str, object] = {"driver": "virtio-net-pci", "id": f"nic{number}", "netdev": f"net{number}", "bus": f"port{number}"}
+    return words | {"mac": nic.mac, "romfile": ""} | _queues(nic)
 
 
 def _backend(number: int, nic: Nic, vhost: tuple[int, ...]) -> str:
@@ -185,10 +193,10 @@ def _joined(fds: tuple[int, ...]) -> str:
     return ":".join(str(fd) for fd in fds)
 
 
-def _queues(nic: Nic) -> str:
+def _queues(nic: Nic) -> dict[str, object]:
     """A multiqueue device has two interrupts a queue, one for its control queue and one for its configuration."""
     queues = len(nic.fds) if isinstance(nic, TapNic) else 1
-    return f",mq=on,vectors={2 * queues + 2}" if queues > 1 else ""
+    return {"mq": True, "vectors": 2 * queues + 2} if queues > 1 else {}
 
 
 def _user_network(nic: UserNic) -> str:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+SPARE_PORTS = 2  # NICs that a VM can be given while it runs, beside those it was started with
+RELEASE_TIMEOUT = 2.0  # seconds; Linux lets go of a NIC in 0.1 s
+
 
 class Power(StrEnum):
     """What a look at the host can find."""
@@ -161,7 +164,8 @@ class RunPaths:
 class DriverError(Exception):
     """A driver could not do what it was asked; the sentence is for the person who asked.
 
-    `code` is stable and for programs: "start_failed", "not_running", "port_busy", "timeout", "unsupported".
+    `code` is stable and for programs: "start_failed", "not_running", "port_busy", "no_port", "refused", "timeout",
+    "unsupported".
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -222,6 +226,27 @@ class Hypervisor(Protocol):
         """Make the forwards of NIC number `nic`, a user-mode one, of the running or paused VM exactly these.
 
         Raises: DriverError("not_running"), DriverError("port_busy") naming the port; those that could be made stay.
+        """
+
+    def nic_ports(self, vm: UUID) -> Mapping[int, str]:
+        """Where the running or paused VM has room for a NIC: number → the MAC of the one that is there, "" of a free one.
+
+        NIC number n of the machine that was started has port n; behind these come SPARE_PORTS free ones.
+        Raises: DriverError("not_running").
+        """
+
+    def attach_nic(self, vm: UUID, number: int, nic: TapNic) -> None:
+        """Plug a NIC into a free port of the running or paused VM. One with its MAC is there already: nothing.
+
+        The descriptors stay the caller's to close. Raises: DriverError("not_running"), DriverError("refused") with QEMU's own sentence,
+        DriverError("no_port") where it is not free.
+        """
+
+    def detach_nic(self, vm: UUID, number: int) -> None:
+        """Ask the guest for the NIC on this port, and wait up to RELEASE_TIMEOUT until it is gone with its tap's descriptors.
+
+        Nothing where none is. Raises: DriverError("not_running"); DriverError("timeout") when the guest keeps it: it may still let go
+        later, and all is as before until then. Once it has, a second call gives back what QEMU still holds of it.
         """
 
     def erase(self, vm: UUID) -> None:

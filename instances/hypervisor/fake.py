@@ -10,14 +10,14 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
 from . import fake_guest, locks
-from .base import DriverError, Exit, ExitReason, Forward, Machine, Observation, Power, RunPaths
+from .base import DriverError, Exit, ExitReason, Forward, Machine, Observation, Power, RunPaths, TapNic
 from .fake_guest import Guest
 
 FIRST_PID = 5_000_000  # above any pid Linux gives, so that nobody can signal a real process by mistake
@@ -97,6 +97,15 @@ class FakeHypervisor:
     def set_forwards(self, vm: UUID, nic: int, forwards: tuple[Forward, ...]) -> None:
         self._change(vm, lambda guest: guest, Power.RUNNING, Power.PAUSED)  # nothing listens on a fake host
 
+    def nic_ports(self, vm: UUID) -> Mapping[int, str]:
+        return dict(enumerate(self._live(vm, lambda guest: guest).macs))
+
+    def attach_nic(self, vm: UUID, number: int, nic: TapNic) -> None:
+        self._live(vm, lambda guest: fake_guest.given(guest, number, nic))
+
+    def detach_nic(self, vm: UUID, number: int) -> None:
+        fake_guest.need_released(self._live(vm, lambda guest: fake_guest.asked_for(guest, number)), number)
+
     def erase(self, vm: UUID) -> None:
         with self._alone():
             for directory in (self.paths(vm).run, self.paths(vm).state):
@@ -131,15 +140,23 @@ class FakeHypervisor:
             self._save(paths, guest)
         return guest
 
-    def _change(self, vm: UUID, act: Callable[[Guest], Guest], *allowed: Power) -> None:
-        """Change the guest as it is by now. Raises: DriverError("not_running") unless it is in one of the `allowed` states."""
+    def _change(self, vm: UUID, act: Callable[[Guest], Guest], *allowed: Power) -> Guest | None:
+        """The guest as it is by now, changed. Raises: DriverError("not_running") unless it is in one of the `allowed` states."""
         with self._alone():
             guest = self._advanced(vm)
             power = guest.power if guest else Power.STOPPED
             if allowed and power not in allowed:
                 raise DriverError("not_running", f"The VM is {power}, not {' or '.join(allowed)}.")
             if guest:
-                self._save(self.paths(vm), act(guest))
+                guest = act(guest)
+                self._save(self.paths(vm), guest)
+            return guest
+
+    def _live(self, vm: UUID, act: Callable[[Guest], Guest]) -> Guest:
+        """The guest, changed, which runs or is paused. Raises: as _change."""
+        guest = self._change(vm, act, Power.RUNNING, Power.PAUSED)
+        assert guest is not None
+        return guest
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

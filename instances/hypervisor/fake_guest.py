@@ -7,7 +7,8 @@ A program's arguments (or the kernel's command line) may ask for an end: --exit-
 import re
 from dataclasses import dataclass, field, replace
 
-from .base import DriverError, Exit, ExitReason, Machine, Power, UserNic
+from .base import SPARE_PORTS, DriverError, Exit, ExitReason, Machine, Power, TapNic, UserNic
+from .ports import KEPT, need_port
 
 INIT, PROGRAM, PORTS = 0.1, 0.2, 0.3  # seconds of uptime
 GRACE = 0.2  # from the power button to power off
@@ -35,6 +36,8 @@ class Guest:
     typed: int = 0  # how many bytes of what people typed it has echoed
     asked_at: float | None = None  # uptime
     milestones: dict[str, float] = field(default_factory=dict)
+    macs: list[str] = field(default_factory=list)  # of the NIC on each port, "" of a free one
+    leaving: list[int] = field(default_factory=list)  # ports whose NIC it was asked for while it was paused
     exit: Exit | None = None
 
     @property
@@ -50,7 +53,8 @@ class Guest:
 def booted(machine: Machine, boot: str, pid: int, now: float) -> Guest:
     """The machine's guest as it begins."""
     power = Power.PAUSED if machine.paused else Power.RUNNING
-    return Guest(boot, machine.name, pid, now, now, _options(machine), _ports(machine), power, since=now)
+    macs = [nic.mac.lower() for nic in machine.nics] + [""] * SPARE_PORTS
+    return Guest(boot, machine.name, pid, now, now, _options(machine), _ports(machine), power, since=now, macs=macs)
 
 
 def advance(guest: Guest, now: float, typed: bytes = b"") -> tuple[Guest, bytes]:
@@ -77,7 +81,7 @@ def frozen(guest: Guest, now: float) -> Guest:
 
 def thawed(guest: Guest, now: float) -> Guest:
     """The guest, going on from `now` if it was paused."""
-    return replace(guest, power=Power.RUNNING, since=now) if guest.power is Power.PAUSED else guest
+    return replace(_released(guest), power=Power.RUNNING, since=now) if guest.power is Power.PAUSED else guest
 
 
 def pressed(guest: Guest, now: float) -> Guest:
@@ -85,6 +89,29 @@ def pressed(guest: Guest, now: float) -> Guest:
     if guest.power is Power.PAUSED:
         raise DriverError("not_running", "A paused VM cannot be asked to shut down; resume it first.")
     return replace(guest, asked_at=guest.uptime(now)) if guest.live and guest.asked_at is None else guest
+
+
+def given(guest: Guest, number: int, nic: TapNic) -> Guest:
+    """The guest with a NIC on that port. Raises: DriverError("no_port")."""
+    if not need_port(dict(enumerate(guest.macs)), number, nic):
+        return guest
+    return replace(guest, macs=[nic.mac.lower() if place == number else mac for place, mac in enumerate(guest.macs)])
+
+
+def asked_for(guest: Guest, number: int) -> Guest:
+    """The guest that was asked to let go of the NIC on that port: at once, when it is paused later."""
+    asked = replace(guest, leaving=sorted({*guest.leaving, number}))
+    return asked if guest.power is Power.PAUSED else _released(asked)
+
+
+def need_released(guest: Guest, number: int) -> None:
+    """Raises: DriverError("timeout") while it keeps the NIC that it was asked for."""
+    if number in guest.leaving and guest.macs[number : number + 1] not in ([], [""]):
+        raise DriverError("timeout", KEPT)
+
+
+def _released(guest: Guest) -> Guest:
+    return replace(guest, leaving=[], macs=["" if place in guest.leaving else mac for place, mac in enumerate(guest.macs)])
 
 
 def rebooted(guest: Guest, now: float) -> Guest:

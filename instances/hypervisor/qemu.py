@@ -10,14 +10,14 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-from . import argv, endings, identity, launch, locks, qmp, record, status, usernet
-from .base import DriverError, Exit, Forward, Machine, Observation, Power, RunPaths
+from . import argv, endings, hotplug, identity, launch, locks, qmp, record, status, usernet
+from .base import DriverError, Exit, Forward, Machine, Observation, Power, RunPaths, TapNic
 from .cgroups import Cgroups, mounted
 from .identity import Process
 from .record import Record
@@ -25,7 +25,6 @@ from .record import Record
 GREETING_TIMEOUT = 20.0  # seconds; QEMU greets within 0.1 s on an idle host
 KILL_TIMEOUT = 10.0
 EXEC_TIME = 0.1
-
 SILENT = "silent"  # beside QEMU's own run states
 
 _LONGEST = len("/vm/00000000-0000-0000-0000-000000000000/control.sock")
@@ -139,6 +138,21 @@ class QemuHypervisor:
             refusal = self._monitor(vm, f"hostfwd_add net{nic} {argv.hostfwd(forward)}")
             if refusal:
                 raise DriverError("port_busy", f"Port {forward.host_port} on {forward.host_address} is in use: {refusal}")
+
+    def nic_ports(self, vm: UUID) -> Mapping[int, str]:
+        self._require(vm, Power.RUNNING, Power.PAUSED)
+        with _explained():
+            return hotplug.ports(self.paths(vm).control)
+
+    def attach_nic(self, vm: UUID, number: int, nic: TapNic) -> None:
+        self._require(vm, Power.RUNNING, Power.PAUSED)
+        with _explained():
+            hotplug.attach(self.paths(vm).control, number, nic)
+
+    def detach_nic(self, vm: UUID, number: int) -> None:
+        self._require(vm, Power.RUNNING, Power.PAUSED)
+        with _explained():
+            hotplug.detach(self.paths(vm).control, number)
 
     def erase(self, vm: UUID) -> None:
         self.kill(vm)

@@ -5,8 +5,8 @@ A monitor serves one client; another waits in the socket's queue, so calls are s
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,21 @@ def monitor(socket: Path, line: str) -> str:
 
 
 async def _ask(socket: Path, commands: tuple[tuple[str, Mapping[str, object] | None], ...], *, within: float) -> list[Any]:
+    async with session(socket, within) as client:
+        return [await client.execute(command, arguments and dict(arguments)) for command, arguments in commands]
+
+
+@asynccontextmanager
+async def session(socket: Path, within: float) -> AsyncIterator[QMPClient]:
+    """A connection for several commands, all of it within so many seconds.
+
+    Raises, also for what is done inside: MonitorGone, MonitorSilent, Refused.
+    """
     client = QMPClient(_NAME)
     try:
         async with asyncio.timeout(within):
             await client.connect(str(socket))
-            return [await client.execute(command, arguments and dict(arguments)) for command, arguments in commands]
+            yield client
     except TimeoutError:
         raise MonitorSilent(f"no answer within {within:g} s") from None
     except ExecuteError as error:

@@ -1,6 +1,7 @@
 """A whole guest of some 300 bytes: `accel` boots it to learn whether KVM works here, and the driver's own tests drive it.
 
-It needs no image: a multiboot kernel (32-bit, flat memory), written down as machine code with its listing beside it.
+It needs no image: a multiboot kernel (32-bit, flat memory), written down as machine code with its listing beside it. A device that is
+to be unplugged it lets go at once.
 """
 
 import struct
@@ -26,11 +27,11 @@ _CODE: Final = """
   2a  b800010000            mov  eax, 0x100         ; ... the power button
   2f  66ef                  out  dx, ax
   31  bbf8020000            mov  ebx, 0x2f8         ; second serial port
-  36  beeb001000            mov  esi, BOOT_LINES
-  3b  e891000000            call text
+  36  be06011000            mov  esi, BOOT_LINES
+  3b  e8ac000000            call text
   40  bbf8030000            mov  ebx, 0x3f8         ; first serial port
-  45  be0d011000            mov  esi, MARKER
-  4a  e882000000            call text
+  45  be28011000            mov  esi, MARKER
+  4a  e89d000000            call text
   4f  ba00060000    main:   mov  edx, 0x600         ; ACPI PM1 status
   54  66ed                  in   ax, dx
   56  f6c401                test ah, 1              ; power button pressed?
@@ -38,7 +39,7 @@ _CODE: Final = """
   5b  bafd030000            mov  edx, 0x3fd
   60  ec                    in   al, dx
   61  a801                  test al, 1              ; a byte typed?
-  63  74ea                  je   main
+  63  746c                  je   eject
   65  89da                  mov  edx, ebx
   67  ec                    in   al, dx
   68  3c04                  cmp  al, POWER_OFF
@@ -49,11 +50,11 @@ _CODE: Final = """
   72  742e                  je   panic
   74  3c12                  cmp  al, REBOOT
   76  7424                  je   reset
-  78  e860000000            call putc
+  78  e87b000000            call putc
   7d  ebd0                  jmp  main
   7f  bbf8020000    ended:  mov  ebx, 0x2f8
-  84  be22011000            mov  esi, LAST_LINES
-  89  e843000000            call text
+  84  be3d011000            mov  esi, LAST_LINES
+  89  e85e000000            call text
   8e  ba04060000    off:    mov  edx, 0x604         ; ACPI PM1 control
   93  b800200000            mov  eax, 0x2000        ; sleep enable, type S5
   98  66ef                  out  dx, ax
@@ -79,20 +80,32 @@ _CODE: Final = """
   ca  24f0                  and  al, 0xf0
   cc  c60001                mov  byte [eax], 1      ; panicked
   cf  ebfe          halt:   jmp  halt
-  d1  ac            text:   lodsb
-  d2  84c0                  test al, al
-  d4  7414                  je   back
-  d6  e802000000            call putc
-  db  ebf4                  jmp  text
-  dd  50            putc:   push eax
-  de  8d5305                lea  edx, [ebx+5]
-  e1  ec            wait:   in   al, dx
-  e2  a820                  test al, 0x20           ; room in the transmitter?
-  e4  74fb                  je   wait
-  e6  58                    pop  eax
-  e7  89da                  mov  edx, ebx
-  e9  ee                    out  dx, al
-  ea  c3            back:   ret
+  d1  31c9          eject:  xor  ecx, ecx
+  d3  89c8          slot:   mov  eax, ecx
+  d5  bad00c0000            mov  edx, 0xcd0         ; ACPI PCI hotplug (q35 has it at 0xcc0): this bus
+  da  ef                    out  dx, eax
+  db  b2c4                  mov  dl, 0xc4           ; ... what is to go
+  dd  ed                    in   eax, dx
+  de  b2c8                  mov  dl, 0xc8           ; ... goes
+  e0  ef                    out  dx, eax
+  e1  41                    inc  ecx
+  e2  80f910                cmp  cl, 16
+  e5  75ec                  jne  slot
+  e7  e963ffffff            jmp  main
+  ec  ac            text:   lodsb
+  ed  84c0                  test al, al
+  ef  7414                  je   back
+  f1  e802000000            call putc
+  f6  ebf4                  jmp  text
+  f8  50            putc:   push eax
+  f9  8d5305                lea  edx, [ebx+5]
+  fc  ec            wait:   in   al, dx
+  fd  a820                  test al, 0x20           ; room in the transmitter?
+  ff  74fb                  je   wait
+ 101  58                    pop  eax
+ 102  89da                  mov  edx, ebx
+ 104  ee                    out  dx, al
+ 105  c3            back:   ret
 """
 
 

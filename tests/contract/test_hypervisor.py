@@ -12,11 +12,18 @@ from uuid import uuid4
 
 import pytest
 
-from instances.hypervisor import locks
-from instances.hypervisor.base import DriverError, Exit, ExitReason, Forward, Observation, Power, TapNic
+from instances.hypervisor import hotplug, locks
+from instances.hypervisor.base import SPARE_PORTS, DriverError, Exit, ExitReason, Forward, Observation, Power, TapNic
 from tests.contract.hypervisors import TAP, QemuRig, Rig, free_port, until
 
 GONE = Observation(Power.ABSENT)
+HOT = "52:54:00:00:00:0a"
+CALLS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("pause", "resume", "reset", "nic_ports"), ()),
+    "set_forwards": (0, ()),
+    "attach_nic": (1, TapNic(HOT, ())),
+    "detach_nic": (1,),
+}
 
 
 def in_another_process(act: Callable[..., Any], *args: Any) -> multiprocessing.process.BaseProcess:
@@ -152,7 +159,7 @@ class TestHypervisor:
         until(lambda: rig.console(machine.id).count(rig.greeting(machine)) == 2)
         assert rig.console(machine.id).startswith(before)
 
-    @pytest.mark.parametrize("call", ["pause", "resume", "reset", "set_forwards"])
+    @pytest.mark.parametrize("call", CALLS)
     @pytest.mark.parametrize("state", ["absent", "stopped"])
     def test_what_needs_a_running_vm_says_so(self, rig: Rig, call: str, state: str):
         machine = rig.machine()
@@ -160,7 +167,7 @@ class TestHypervisor:
             rig.driver.start(machine)
             rig.driver.kill(machine.id)
         with pytest.raises(DriverError) as refused:
-            getattr(rig.driver, call)(machine.id, *((0, ()) if call == "set_forwards" else ()))
+            getattr(rig.driver, call)(machine.id, *CALLS[call])
         assert refused.value.code == "not_running"
 
     @pytest.mark.parametrize("call", ["powerdown", "reset"])
@@ -195,6 +202,62 @@ class TestHypervisor:
         rig.driver.kill(machine.id)
         with pytest.raises(OSError):  # nobody else inherited it
             socket.if_nametoindex(TAP)
+
+    def test_a_nic_comes_and_goes_while_it_runs(self, rig: Rig):
+        """Twice is once (INV-05); nobody keeps its tap (INV-03)."""
+        machine = rig.machine()
+        pid = rig.booted(machine).pid
+        before, open_there = rig.driver.nic_ports(machine.id), descriptors(pid)
+        assert before == {0: machine.nics[0].mac} | {1 + spare: "" for spare in range(SPARE_PORTS)}
+        for _ in range(20):
+            plug(rig, machine.id, 1)
+            rig.driver.attach_nic(machine.id, 1, TapNic(HOT, ()))
+            assert rig.driver.nic_ports(machine.id) == before | {1: HOT}
+            for _ in range(2):
+                rig.driver.detach_nic(machine.id, 1)
+            assert rig.driver.nic_ports(machine.id) == before
+        until(lambda: descriptors(pid) <= open_there)  # our last connection is one for a moment, then as now
+        assert tap_is_gone(rig)
+        assert rig.driver.observe(machine.id).power is Power.RUNNING
+
+    def test_a_nic_that_it_was_started_with_goes_too(self, rig: Rig):
+        fd = rig.tap()
+        machine = rig.machine()
+        machine = replace(machine, nics=(*machine.nics, TapNic(HOT, (fd,))))
+        rig.booted(machine)
+        os.close(fd)
+        rig.driver.detach_nic(machine.id, 1)
+        assert rig.driver.nic_ports(machine.id)[1] == ""
+        assert tap_is_gone(rig)
+
+    def test_a_guest_that_keeps_a_nic_may_let_go_later(self, rig: Rig, monkeypatch: pytest.MonkeyPatch):
+        """A paused one hears nothing; nothing has changed until it does."""
+        monkeypatch.setattr(hotplug, "RELEASE_TIMEOUT", 0.3)
+        machine = rig.machine()
+        rig.booted(machine)
+        plug(rig, machine.id, 1)
+        rig.driver.pause(machine.id)
+        for _ in range(2):
+            with pytest.raises(DriverError) as kept:
+                rig.driver.detach_nic(machine.id, 1)
+            assert (kept.value.code, rig.driver.nic_ports(machine.id)[1]) == ("timeout", HOT)
+            assert "Restart the instance to apply." in kept.value.message
+        assert not (isinstance(rig, QemuRig) and tap_is_gone(rig))
+        rig.driver.resume(machine.id)
+        until(lambda: rig.driver.nic_ports(machine.id)[1] == "")
+        rig.driver.detach_nic(machine.id, 1)
+        assert tap_is_gone(rig)
+
+    @pytest.mark.parametrize("number", [0, 1 + SPARE_PORTS])
+    def test_a_port_that_is_not_free_is_refused(self, rig: Rig, number: int):
+        machine = rig.machine()
+        rig.booted(machine)
+        before = rig.driver.nic_ports(machine.id)
+        with pytest.raises(DriverError) as refused:
+            plug(rig, machine.id, number)
+        assert refused.value.code == "no_port"
+        assert rig.driver.nic_ports(machine.id) == before
+        assert tap_is_gone(rig)
 
     def test_erase_leaves_nothing(self, rig: Rig):
         machine = rig.machine()
@@ -336,5 +399,21 @@ def start_at(gate: Any, rig: Rig, machine: Any, pids: Any) -> None:
         pids.put(driver.start(machine).pid)
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def descriptors(pid: int | str = "self") -> int:
+    """How many a process has; none of a fake one."""
+    place = Path(f"/proc/{pid}/fd")
+    return len(list(place.iterdir())) if place.exists() else 0
+
+
+def plug(rig: Rig, vm: Any, number: int) -> None:
+    """Give it a NIC on TAP, of which we keep no descriptor."""
+    fd = rig.tap()
+    try:
+        rig.driver.attach_nic(vm, number, TapNic(HOT, (fd,)))
+    finally:
+        os.close(fd)
+
+
+def tap_is_gone(rig: Rig) -> bool:
+    """A fake guest's was never there."""
+    return not isinstance(rig, QemuRig) or TAP not in (name for _, name in socket.if_nameindex())
