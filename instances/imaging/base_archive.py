@@ -41,6 +41,8 @@ def base_archive(kernel: Kernel, busybox: Path) -> bytes:
         cpio.regular(f"{HOME}/busybox", busybox.read_bytes(), 0o755),
         cpio.regular(f"{HOME}/init", (GUEST_FILES / "init").read_bytes(), 0o755),
         cpio.regular(f"{HOME}/dhcp", (GUEST_FILES / "dhcp").read_bytes(), 0o755),
+        cpio.regular(f"{HOME}/plugged", (GUEST_FILES / "plugged").read_bytes(), 0o755),
+        cpio.directory(f"{HOME}/nics"),
         cpio.regular(f"{HOME}/fstab", _FSTAB.encode()),
         cpio.Entry(f"{HOME}/events", stat.S_IFIFO | 0o600),
     ]
