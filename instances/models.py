@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils import timezone
 
+from instances import hotplug
 from instances.states import Desired, Observed
 
 NAME = RegexValidator(
@@ -158,11 +159,21 @@ class Instance(models.Model):
 
     @property
     def restart_to_apply(self) -> list[str]:
-        """Fields that differ from what the running VM was started with."""
+        """Fields that differ from what the running VM was started with; not `nics` where what differs is on its way."""
         if not self.is_up or not self.applied:
             return []
         now = self.boot_values()
-        return [field for field in self.BOOT_FIELDS if field in self.applied and self.applied[field] != now[field]]
+        differ = [field for field in self.BOOT_FIELDS if field in self.applied and self.applied[field] != now[field]]
+        if "nics" in differ and all(mark.label == hotplug.LIVE for mark in self.nic_marks.values()):
+            differ.remove("nics")
+        return differ
+
+    @property
+    def nic_marks(self) -> dict[str, hotplug.Mark]:
+        """Tag of a NIC that differs from what the running VM has → what becomes of it. Prefetch `nics`."""
+        if not self.is_up or not self.applied:
+            return {}
+        return hotplug.marks(self.applied.get("nics", []), self.boot_values()["nics"], self.applied.get("nic_notes", {}))
 
     def boot_values(self) -> dict[str, Any]:
         """BOOT_FIELDS as comparable JSON; env only as a digest, so that no secret is kept twice. Prefetch `nics`."""

@@ -17,6 +17,7 @@ from instances.imaging.base import ImagingError
 from instances.imaging.base_archive import least_memory_mib
 from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
+from instances.reconcile.hotplug import keep_nics
 from instances.reconcile.machine import is_vm_uid, machine_of, user_nic
 from instances.reconcile.notify import tell_watcher
 from instances.reconcile.plugging import plugged, unplug
@@ -71,6 +72,8 @@ def _advance(driver: Hypervisor, instance: Instance) -> bool:
     step = next_step(wish_of(instance), Observed(seen.power.value))
     if step is None:
         _settle(instance, operation)
+        if instance.observed == instance.desired == Observed.RUNNING:
+            keep_nics(driver, instance)
         return False
     if step is Step.WAIT:
         _press_again(driver, instance)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from instances import hotplug
 from instances.models import Instance
 from instances.views.present import Shown
 from networks.models import Rule
@@ -15,8 +16,10 @@ from opsweb.core import access
 def tab(shown: Shown) -> dict[str, Any]:
     """What its template wants."""
     instance = shown.instance
+    marks = instance.nic_marks
     return {
-        "nics": [(nic, _holder(shown, nic)) for nic in instance.nics.all()],
+        "nics": [(nic, _holder(shown, nic), marks.get(nic.tag)) for nic in instance.nics.all()],
+        "waits": " ".join(sorted({mark.reason for mark in marks.values() if mark.label != hotplug.LIVE})),
         "why_not": access.refusal(shown.actor, "instance.rules", instance.team_id),
         "save_url": reverse("instances:rules", args=[instance.pk]),
         "plan_url": reverse("instances:rules-plan", args=[instance.pk]),

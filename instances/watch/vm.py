@@ -21,7 +21,7 @@ from instances.watch.log import ConsoleLog, bound_log
 log = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024
-EVENTS = {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "GUEST_CRASHLOADED"}
+EVENTS = {"SHUTDOWN", "POWERDOWN", "STOP", "RESUME", "RESET", "GUEST_PANICKED", "GUEST_CRASHLOADED", "DEVICE_DELETED"}
 CONNECT_SECONDS = 5.0
 # Without a reader a pipe can't be opened so, a full one refuses: the watcher never waits for a guest (fifo(7)).
 TYPING = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -60,6 +60,20 @@ def test_guests_reach_each_other_and_the_outside(peer: Path) -> None:
     assert seen["leases"] == ["192.168.33.2"]
 
 
+def test_a_nic_comes_and_goes_while_its_guest_runs(peer: Path) -> None:
+    """It has its reserved address by DHCP and answers there. INV-03, T5: twenty rounds leave nothing; without room it waits."""
+    in_own_namespace()
+    with scratch_panel() as scratch:
+        seen: dict[str, Any] = scratch.script("bridged", "hotplug", str(peer), "20", seconds=500)
+    assert seen["applied"]
+    assert seen["carol"] == ["192.168.34.77:8081: hello from alice", "alice:8081: hello from alice"]
+    assert seen["host"] == "hello from alice"
+    assert (seen["most"], seen["after"]) == (3, seen["before"])
+    assert [reason[:15] for reason in seen["waits"]] == ["No port is free"]
+    assert all(seen["ports"])
+    assert (len(set(seen["boots"])), seen["message"]) == (1, "")
+
+
 def test_a_hundred_rounds_of_plugging_leave_nothing() -> None:
     """T5, INV-03: no descriptor and no link, whether a start went well or failed."""
     in_own_namespace()

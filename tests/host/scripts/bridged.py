@@ -1,4 +1,4 @@
-"""Real guests on a real bridge, for test_bridged.py: `bridged.py <talk|rounds> …`; prints what was seen as JSON."""
+"""Real guests on a real bridge, for test_bridged.py: `bridged.py <talk|hotplug|rounds> …`; prints what was seen as JSON."""
 
 import json
 import subprocess
@@ -15,6 +15,8 @@ import django
 
 django.setup()
 
+from instances.hypervisor import qmp  # noqa: E402
+from instances.hypervisor.base import SPARE_PORTS  # noqa: E402
 from instances.imaging.base import BuildJob, Recipe  # noqa: E402
 from instances.imaging.builder import build  # noqa: E402
 from instances.models import Image, Instance  # noqa: E402
@@ -138,6 +140,63 @@ def talk(program: Path, outside: str) -> dict[str, Any]:
     return result | {"taps_after": links(), "leases": [lease["address"] for lease in network.leases]}
 
 
+def hotplug(program: Path, count: int) -> dict[str, Any]:
+    """A running guest gets a second NIC and answers there; then NICs come and go, and there are more than it has room for."""
+    team, network = prepare()
+    lab, _ = networks.create(team, NetworkSpec(name="lab", cidr4="192.168.34.1/24"), actor=SYSTEM)
+    converge_network(lab.pk)
+    image, first = image_of(team, program), NicSpec(network=network, name="tap0")
+    alice = started(team, image, "alice", first)
+    carol = started(team, image, "carol", NicSpec(network=lab), "192.168.34.77:8081", "alice:8081")
+    alone = with_nics(alice, first)
+    alice = with_nics(alice, first, NicSpec(network=lab, address4="192.168.34.77"))
+    result: dict[str, Any] = {"applied": alice.restart_to_apply == [], "carol": heard(carol, 2), "host": greeting("192.168.34.77:8081")}
+    alice = settled(alice, first)
+    before = leftovers(alice)
+    seen = []
+    for _ in range(count):
+        alice = settled(alice, first, NicSpec(network=lab))
+        seen.append(len(links()))
+        alice = settled(alice, first)
+    result |= {"most": max(seen), "before": before, "after": leftovers(alice)}
+    alice = with_nics(alice, first, *[NicSpec(network=lab)] * (SPARE_PORTS + 1))
+    result |= {"waits": [mark.reason for mark in alice.nic_marks.values()], "ports": list(hypervisor().nic_ports(alice.pk).values())}
+    return result | {"boots": [alone.boot, alice.boot], "message": alice.message}
+
+
+def with_nics(instance: Instance, *nics: NicSpec) -> Instance:
+    """It after an edit of its NICs and what the worker makes of that."""
+    create.edit(instance, InstanceSpec(nics=list(nics)), actor=SYSTEM)
+    converge(instance.pk)
+    for network in Network.objects.all():
+        converge_network(network.pk)
+    return Instance.objects.get(pk=instance.pk)
+
+
+def settled(instance: Instance, *nics: NicSpec) -> Instance:
+    """It once its guest has gone along with the edit."""
+    with_nics(instance, *nics)
+
+    def done() -> Instance | None:
+        converge(instance.pk)
+        now = Instance.objects.get(pk=instance.pk)
+        return None if now.nic_marks else now
+
+    return waited(done, f"{instance} has its NICs")
+
+
+def leftovers(instance: Instance) -> list[Any]:
+    """Taps; descriptors of its QEMU and ours; parts of its machine."""
+    place = hypervisor().paths(instance.pk)
+    pid = hypervisor().observe(instance.pk).pid
+    time.sleep(0.3)  # our last connection is a descriptor of QEMU's for a moment
+    parts = qmp.ask(place.control, "qom-list", {"path": "/machine/peripheral"})
+    backends = qmp.monitor(place.control, "info network").splitlines()
+    time.sleep(0.3)
+    counts = [len(list(Path(f"/proc/{who}/fd").iterdir())) for who in (pid, "self")]
+    return [len(links()), *counts, sorted(row["name"] for row in parts), [line.strip().partition(":")[0] for line in backends]]
+
+
 def rounds(count: int) -> dict[str, Any]:
     """Plug and unplug so many times, every third by a failure."""
     team, network = prepare()
@@ -160,5 +219,7 @@ def rounds(count: int) -> dict[str, Any]:
 
 if sys.argv[1] == "talk":
     print(json.dumps(talk(Path(sys.argv[2]), sys.argv[3])))
+elif sys.argv[1] == "hotplug":
+    print(json.dumps(hotplug(Path(sys.argv[2]), int(sys.argv[3]))))
 else:
     print(json.dumps(rounds(int(sys.argv[2]))))

@@ -458,6 +458,26 @@ def test_the_tab_of_an_instance_has_its_nics(signed_in: SignedIn, vic: User, lan
     assert 'aria-describedby="why-rules"' in text
 
 
+def test_beside_a_nic_that_was_changed_stands_when_that_takes_effect(
+    signed_in: SignedIn, vic: User, lan: Network, make_instance: MakeInstance
+) -> None:
+    bob, client = make_instance("bob", observed=Observed.RUNNING), signed_in(vic)
+    first = NicSpec(lan, name="a", address4="192.168.33.19")
+    set_nics(bob, [first], actor=SYSTEM)
+    Instance.objects.update(applied=bob.boot_values())
+    set_nics(bob, [first, NicSpec(lan, name="b")], actor=SYSTEM)
+    text = text_of(client, f"/instances/{bob.pk}/?tab=network")
+    assert text.count("is-mark") == 1
+    assert '<td class="ow-mono">b <span class="ow-chip is-mark" title="">live</span>' in text
+    assert "restart to apply" not in text.lower()
+
+    bob.refresh_from_db()
+    Instance.objects.update(applied=bob.applied | {"nic_notes": {bob.nics.get(name="b").tag: "No port is free."}})
+    text = text_of(client, f"/instances/{bob.pk}/?tab=network")
+    assert 'title="No port is free.">restart to apply</span>' in text
+    assert text.partition('id="nics-apply"')[2].partition("</div>")[0].endswith("No port is free.</p>")
+
+
 def test_the_create_page_names_the_cloud_it_stands_on(signed_in: SignedIn, olga: User, host: Host) -> None:
     assert "native network" in text_of(signed_in(olga), "/instances/new/")
     Host.objects.update(network_facts={"platform": "Amazon EC2"})

@@ -2,16 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 
 from instances.hypervisor.base import Machine, TapNic, UserNic
 from instances.imaging import cpio
-from instances.models import Image, Instance
+from instances.models import Instance
 from instances.reconcile import taps as keeping
 from instances.reconcile.converge import converge
 from instances.reconcile.drivers import hypervisor
@@ -20,7 +17,6 @@ from instances.services import create, power
 from instances.services.create import InstanceSpec
 from instances.states import Verb
 from networks.fabric.base import FabricError
-from networks.fabric.names import tap_name
 from networks.models import Network
 from networks.plans import network_plan
 from networks.reconcile.drivers import fabric
@@ -31,70 +27,9 @@ from opsweb.core.models import Host, Operation
 from opsweb.environment import env
 from opsweb.teams.models import Team
 from tests.conftest import SentTasks
+from tests.unit.reconcile.conftest import Make, descriptors, network_of, taps_of
 
-Make = Callable[..., Instance]
-
-
-@pytest.fixture(autouse=True)
-def _clean_host() -> Iterator[None]:
-    """The fake host keeps all in files: each test leaves none."""
-    yield
-    for vm in hypervisor().list():
-        hypervisor().erase(vm)
-    fabric().remove_all()
-    (env.run_dir / "stray-taps.json").unlink(missing_ok=True)
-
-
-@pytest.fixture
-def image(host: Host, team: Team) -> Image:
-    """A built image."""
-    return Image.objects.create(team=team, host=host, name="web", digest="0" * 64, facts={"program": "/web", "hosts": []})
-
-
-def network_of(team: Team, host: Host, name: str = "br0", third: int = 33, **columns: Any) -> Network:
-    """A network that is up on the fake host."""
-    number = env.network_offsets.start + Network.objects.count()
-    prefix = f"192.168.{third}"
-    columns = {"cidr6": f"fd00:{third}::/64", "gateway6": f"fd00:{third}::1", "observed": Observed.UP} | columns
-    network = Network.objects.create(
-        team=team, host=host, name=name, uid_offset=number, cidr4=f"{prefix}.0/24", gateway4=f"{prefix}.1", **columns
-    )
-    fabric().apply_network(network_plan(network))
-    return network
-
-
-@pytest.fixture
-def network(team: Team, host: Host) -> Network:
-    """br0 of the team."""
-    return network_of(team, host)
-
-
-@pytest.fixture
-def olgas(olga: User, as_actor: Callable[[User], Actor]) -> Actor:
-    return as_actor(olga)
-
-
-@pytest.fixture
-def make(team: Team, image: Image, olgas: Actor, sent: SentTasks) -> Make:
-    """Create an instance through the service; nothing has run yet."""
-
-    def build(*nics: NicSpec, name: str = "web1", **values: Any) -> Instance:
-        instance, _ = create.create(team, name, image, InstanceSpec(nics=nics or None, **values), actor=olgas)
-        return instance
-
-    return build
-
-
-@pytest.fixture
-def ask(olgas: Actor, sent: SentTasks) -> Callable[[Verb, Instance], Instance]:
-    """Press a verb and let the worker do what it was sent."""
-
-    def press(verb: Verb, instance: Instance) -> Instance:
-        power.request(verb, instance, actor=olgas)
-        sent.drain()
-        return Instance.objects.filter(pk=instance.pk).first() or instance
-
-    return press
+pytestmark = pytest.mark.usefixtures("clean_host")
 
 
 @pytest.fixture
@@ -104,10 +39,6 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> list[Machine]:
     start = hypervisor().start
     monkeypatch.setattr(hypervisor(), "start", lambda machine: given.append(machine) or start(machine))
     return given
-
-
-def taps_of(instance: Instance) -> list[str]:
-    return sorted(tap_name(env.installation, nic.tag) for nic in instance.nics.filter(network__isnull=False))
 
 
 def archive_of(machine: Machine) -> dict[str, str]:
@@ -122,10 +53,6 @@ def nic_lines(machine: Machine) -> list[str]:
 
 def last_operation(instance: Instance) -> Operation:
     return Operation.objects.filter(target_id=instance.pk).latest("created_at")
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class TestStart:
@@ -315,22 +242,6 @@ class TestEnd:
 
 
 class TestEdit:
-    def test_nics_of_a_running_vm_wait_for_its_next_start(
-        self, make: Make, network: Network, olgas: Actor, ask: Any, sent: SentTasks
-    ) -> None:
-        instance = make(NicSpec(network=network))
-        sent.drain()
-        before = fabric().taps()
-        create.edit(instance, InstanceSpec(nics=[NicSpec(network=network), NicSpec(network=network)]), actor=olgas)
-        sent.drain()
-        instance.refresh_from_db()
-        assert instance.restart_to_apply == ["nics"]
-        assert fabric().taps() == before
-        ask(Verb.FORCE_OFF, instance)
-        instance = ask(Verb.START, instance)
-        assert (instance.restart_to_apply, fabric().taps()) == ([], tuple(taps_of(instance)))
-        assert len(fabric().taps()) == 2
-
     def test_inv_03_the_tap_of_a_nic_that_is_gone_lives_as_long_as_its_vm(
         self, make: Make, network: Network, olgas: Actor, host: Host, ask: Any, sent: SentTasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
