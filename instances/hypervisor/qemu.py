@@ -181,7 +181,7 @@ class QemuHypervisor:
             found = identity.find(run, vm)
         if not found:
             return last, None
-        return (last or _lost_record(found[0])).born(found[0]), found[0]
+        return (last or record.lost(found[0])).born(found[0]), found[0]
 
     def _remember_ending(self, vm: UUID) -> None:
         """Before its process goes: whether the guest had ended by itself, else that it was us."""
@@ -259,11 +259,6 @@ class QemuHypervisor:
     def _end_all(self, vm: UUID) -> None:
         for process in identity.find(self.paths(vm).run, vm):
             identity.end(process, KILL_TIMEOUT)
-
-
-def _lost_record(process: Process) -> Record:
-    """What can still be said of a start whose record is lost."""
-    return Record(f"{process.pid:x}.{process.start:x}", identity.host_boot(), [], "", "", identity.started_at(process), process)
 
 
 def _state_of(paths: RunPaths, process: Process) -> str | None:

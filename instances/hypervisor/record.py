@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from . import identity
 from .identity import Process
 
 
@@ -45,6 +46,11 @@ def read(run: Path) -> Record | None:
         return Record(**data, process=Process(**process) if process else None)
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def lost(process: Process) -> Record:
+    """What can still be said of a start whose record is lost."""
+    return Record(f"{process.pid:x}.{process.start:x}", identity.host_boot(), [], "", "", identity.started_at(process), process)
 
 
 def mark(run: Path, boot: str, name: str, text: str = "") -> None:
