@@ -82,12 +82,16 @@ def _is_loopback(name: str) -> bool:
 
 def published(host: Host, team_id: int) -> QuerySet[PublishedAddress]:
     """What an admin opened to the team on this host, or to every team."""
-    return PublishedAddress.objects.filter(Q(teams=team_id) | Q(teams=None), host=host).distinct()
+    return _open_to(team_id).filter(host=host)
 
 
 def published_here(team_id: int) -> QuerySet[PublishedAddress]:
     """The same of the panel's own host, where a new instance will be."""
-    return published(Host.objects.get(name=env.host), team_id)
+    return _open_to(team_id).filter(host__name=env.host)
+
+
+def _open_to(team_id: int) -> QuerySet[PublishedAddress]:
+    return PublishedAddress.objects.filter(Q(teams=team_id) | Q(teams=None)).distinct()
 
 
 def _is_published(wanted: PortMap, host: Host, team_id: int) -> bool:
