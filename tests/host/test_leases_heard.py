@@ -10,9 +10,10 @@ from instances.watch.inotify import Inotify
 from instances.watch.leases import Leases
 from networks.fabric.linux import LinuxFabric
 from opsweb.environment import env
-from tests.contract.hypervisors import in_own_namespace, short_directory
+from tests.contract.hypervisors import short_directory
 from tests.contract.network_benches import BOB, PLAN, TAG
 from tests.contract.tap_guests import TapGuest
+from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
 
