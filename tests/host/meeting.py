@@ -16,6 +16,7 @@ from networks.fabric.packet_filter import PacketFilter
 from tests.host import spaces
 from tests.host.spaces import Here, Space, ip, sysctl
 from tests.host.taps import bridged, port
+from tests.namespaces import fresh_network
 
 TAG = "d00d"
 HOST, HOST6, OUTSIDE, OUTSIDE6 = "198.51.100.1", "2001:db8::1", "198.51.100.2", "2001:db8::2"
@@ -111,6 +112,7 @@ class Place:
 def meeting(run_dir: Path, called: int) -> Iterator[Place]:
     """Everything up; the filter not applied. `called`: the host's sysctl for bridged packets."""
     with ExitStack() as stack:
+        stack.enter_context(fresh_network())  # a guest lives as long as a socket of it does, and keeps its wire
         place = Place(PacketFilter(TAG, run_dir), {"host": HERE})
         stack.callback(place.filter.remove)
         for name in ("outside", "lan", *(nic.name for plan in ALL for nic in plan.nics)):
