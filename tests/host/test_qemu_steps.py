@@ -147,7 +147,12 @@ class TestEveryStep:
     def test_inv_03_erase_killed_at_a_step_is_finished_by_the_next(self, qemus: QemuRig, step, before):
         machine = qemus.machine()
         qemus.booted(machine)
-        killed_at(step, before, lambda: qemus.driver.erase(machine.id))
-        qemus.driver.erase(machine.id)
+
+        def erase() -> None:
+            with qemus.driver.lock(machine.id):
+                qemus.driver.erase(machine.id)
+
+        killed_at(step, before, erase)
+        erase()
         assert qemus_of(qemus, machine.id) == 0
         assert [name for name in qemus.files() if str(machine.id) in name] == []
