@@ -1,6 +1,7 @@
 """A fabric of either kind with one network on it, the ways a host changes behind its back, and a host's snapshot."""
 
 import difflib
+import gc
 import os
 import re
 import select
@@ -133,6 +134,7 @@ def kill_dnsmasq(run_dir: Path, network: NetworkPlan) -> None:
 
 def snapshot(run_dir: Path) -> dict[str, list[str]]:
     """What of a host must be the same before and after: links, addresses, routes, rules, switches, processes, files, descriptors."""
+    gc.collect()  # what an earlier test left open goes now, not in between
     switches = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
     return {
         "links": _stable(ip("-d", "link")),
