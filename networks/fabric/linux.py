@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from networks.fabric import guard as rules
-from networks.fabric import listeners, locks, nft
+from networks.fabric import listeners, locks, nfnetlink, nft
 from networks.fabric.base import NOBODY, Endpoint, Guard
 from networks.fabric.linux_networks import LinuxNetworks
 
@@ -24,13 +24,15 @@ class LinuxFabric(LinuxNetworks):
         super().__init__(tag, run_dir, group)
         self._table = rules.table_name(tag)
         self._locks = run_dir / "locks"
+        self._guard_table = ((nfnetlink.INET, self._table),)
         self._record = run_dir / "guard.sha256"
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         return locks.hold(self._locks, name)
 
     def apply_guard(self, guard: Guard) -> None:
-        text = rules.render(self._tag, guard, refused=nft.counter(self._table, "refused"))
+        counted = nfnetlink.counters(self._guard_table)
+        text = rules.render(self._tag, guard, refused=counted.get("refused", (0, 0)))
         self._record.unlink(missing_ok=True)  # a crash before the last line reads as "does not hold"
         nft.apply(text)
         self._record.write_text(self._fingerprint(guard))
@@ -55,9 +57,9 @@ class LinuxFabric(LinuxNetworks):
         self._record.unlink(missing_ok=True)
 
     def _fingerprint(self, guard: Guard) -> str:
-        """Of the wish and of what nft prints for it: a flushed, deleted, changed or added rule changes the second."""
+        """Of the wish and of what the kernel holds of it: a flushed, deleted, changed or added rule changes the second."""
         wanted = rules.render(self._tag, guard)
-        return hashlib.sha256(f"{wanted}\0{nft.list_table(self._table)}".encode()).hexdigest()
+        return hashlib.sha256(f"{wanted}\0{nfnetlink.fingerprint(self._guard_table)}".encode()).hexdigest()
 
     def _redirected_by_others(self, endpoints: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
         """Ports that another installation's redirects take: nobody listens on them, so nothing else shows them."""

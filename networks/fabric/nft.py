@@ -25,14 +25,6 @@ def list_table(name: str, family: str = "inet") -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def counter(table: str, name: str) -> tuple[int, int]:
-    """(packets, bytes) of a named counter; zeros where there is none."""
-    for item in _json("list", "counter", "inet", table, name):
-        if "counter" in item:
-            return item["counter"]["packets"], item["counter"]["bytes"]
-    return 0, 0
-
-
 def tables() -> list[str]:
     """Names of all `inet` tables, anybody's."""
     return [item["table"]["name"] for item in _json("list", "tables", "inet") if "table" in item]
