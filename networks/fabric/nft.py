@@ -19,12 +19,6 @@ def apply(text: str) -> None:
         raise FabricError("rules_refused", f"The kernel refused the host's firewall rules: {_first_line(done.stderr)}")
 
 
-def list_table(name: str, family: str = "inet") -> str | None:
-    """How nft prints the table `name` with numbers only and counts left out, or None where there is no such table."""
-    done = _run(("-n", "-s", "list", "table", family, name))
-    return done.stdout if done.returncode == 0 else None
-
-
 def tables() -> list[str]:
     """Names of all `inet` tables, anybody's."""
     return [item["table"]["name"] for item in _json("list", "tables", "inet") if "table" in item]
