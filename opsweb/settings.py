@@ -127,7 +127,7 @@ WHITENOISE_USE_FINDERS = True  # `static/` is served as it lies: there is no bui
 
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "opsweb.core.layer.PanelLayer",
         "CONFIG": {"hosts": [env.redis], "prefix": "opsweb"},
     },
 }

@@ -24,7 +24,7 @@ import dj_database_url  # noqa: E402
 from opsweb.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+CHANNEL_LAYERS = {"default": {"BACKEND": "tests.fakes.layer.MemoryLayer"}}
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 if url := os.environ.get("TEST_DATABASE_URL"):  # tests/postgres.py
     DATABASES = {"default": dj_database_url.parse(url)}

@@ -3,11 +3,11 @@
 import json
 import logging
 
-from redis import Redis, RedisError
+from redis import RedisError
 
 from instances.console import watcher_channel
 from instances.models import Instance
-from opsweb.environment import env
+from opsweb.core.redis_client import redis
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,6 @@ def tell_watcher(instance: Instance) -> None:
     """A new boot of `instance` runs."""
     message = json.dumps({"type": "look", "instance": str(instance.pk)})
     try:
-        with Redis.from_url(env.redis, socket_timeout=2) as client:
-            client.publish(watcher_channel(instance.host.name), message)
+        redis().publish(watcher_channel(instance.host.name), message)
     except (RedisError, OSError) as error:
         log.warning("the watcher was not told of %s: %s", instance.pk, error)

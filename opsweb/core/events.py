@@ -3,7 +3,6 @@
 import logging
 from functools import partial
 
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
 from redis.exceptions import RedisError
@@ -24,16 +23,30 @@ def changed(kind: str, target_id: object, team_id: int) -> None:
 
 
 def _send(what: str, team_id: int) -> None:
-    async_to_sync(send)(what, team_id)
+    try:
+        get_channel_layer().tell(_listeners(team_id), _message(what))
+    except (RedisError, OSError) as error:
+        _lost(what, error)
 
 
 async def send(what: str, team_id: int) -> None:
     """The same, at once, for callers in an event loop."""
     layer = get_channel_layer()
-    message = {"type": "opsweb.changed", "changed": what}
     try:
-        for group in (team_group(team_id), EVERYTHING):
-            await layer.group_send(group, message)
+        for group in _listeners(team_id):
+            await layer.group_send(group, _message(what))
     except (RedisError, OSError) as error:
-        # A browser refreshes everything when its socket comes back, so a lost event is not an error.
-        log.warning("event %s not sent: %s", what, error)
+        _lost(what, error)
+
+
+def _listeners(team_id: int) -> tuple[str, str]:
+    return team_group(team_id), EVERYTHING
+
+
+def _message(what: str) -> dict[str, str]:
+    return {"type": "opsweb.changed", "changed": what}
+
+
+def _lost(what: str, error: Exception) -> None:
+    """A browser refreshes everything when its socket comes back, so a lost event is not an error."""
+    log.warning("event %s not sent: %s", what, error)

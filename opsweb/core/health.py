@@ -8,9 +8,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
-from redis import Redis, RedisError
+from redis import RedisError
 
 from opsweb.core.models import Host
+from opsweb.core.redis_client import redis
 from opsweb.environment import env
 
 SILENT_AFTER = timedelta(seconds=max(45, 3 * env.sweep_seconds))
@@ -34,8 +35,7 @@ def _database(since: float) -> str:
 
 
 def _redis(since: float) -> str:
-    with Redis.from_url(env.redis, socket_timeout=2) as client:
-        client.ping()
+    redis().ping()
     return ""
 
 

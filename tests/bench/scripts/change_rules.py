@@ -14,7 +14,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 
-settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.fakes.layer.MemoryLayer"}}
 
 from celery import current_app  # noqa: E402
 from django.core.management import call_command  # noqa: E402

@@ -66,7 +66,9 @@ def test_without_redis_an_event_is_lost_and_that_is_all(
     monkeypatch.setattr(type(get_channel_layer()), "group_send", down)
     with caplog.at_level(logging.WARNING):
         async_to_sync(events.send)("instance:7", 1)
+        events._send("instance:8", 1)
     assert "instance:7" in caplog.text
+    assert "instance:8" in caplog.text
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), ConnectionRefusedError("gone")])
