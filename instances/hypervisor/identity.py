@@ -57,11 +57,9 @@ def find(run: Path, vm: UUID) -> list[Process]:
 
 def find_all(vms: Path) -> Iterator[tuple[Process, UUID]]:
     """Every QEMU whose VM's run directory lies in `vms`, and its VM."""
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
-        vm = _vm_of(_arguments(int(entry.name)), vms)
-        process = running(int(entry.name)) if vm else None
+    for name in os.listdir(_PROC):  # noqa: PTH208 - of all processes: pathlib takes three times as long
+        vm = _vm_of(_arguments(int(name)), vms) if name.isdigit() else None
+        process = running(int(name)) if vm else None
         if vm and process:
             yield process, vm
 
@@ -110,7 +108,8 @@ def _gone(pidfd: int, timeout: float) -> bool:
 
 def _arguments(pid: int) -> list[str]:
     try:
-        return os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).split("\0")
+        with open(f"{_PROC}/{pid}/cmdline", "rb") as file:
+            return os.fsdecode(file.read()).split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
 

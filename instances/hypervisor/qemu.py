@@ -84,17 +84,17 @@ class QemuHypervisor:
         return Observation(Power.STOPPED if self._has_files(vm) else Power.ABSENT)
 
     def start(self, machine: Machine) -> Observation:
-        seen = self.observe(machine.id)
-        if seen.power in (Power.RUNNING, Power.PAUSED):
+        if (seen := self.observe(machine.id)).power in (Power.RUNNING, Power.PAUSED):
             return seen
-        self.kill(machine.id)
+        if seen.power is not Power.ABSENT:
+            self.kill(machine.id)
         with ExitStack() as undo:
             try:
-                self._start(machine, undo)
+                seen = self._start(machine, undo)
             except (OSError, ValueError) as error:
                 raise DriverError("start_failed", f"The VM cannot be started: {error}") from error
             undo.pop_all()
-        return self.observe(machine.id)
+        return seen
 
     def powerdown(self, vm: UUID) -> None:
         power = self.observe(vm).power
@@ -213,8 +213,8 @@ class QemuHypervisor:
         with _explained():
             return qmp.monitor(self.paths(vm).control, line)
 
-    def _start(self, machine: Machine, undo: ExitStack) -> None:
-        """Everything from directories to greeting; each step's undo is registered before it can have done anything."""
+    def _start(self, machine: Machine, undo: ExitStack) -> Observation:
+        """Everything from directories to QEMU's first answer; each step's undo is registered before it can have done anything."""
         paths = self.paths(machine.id)
         self._make_directories(paths, undo)
         undo.callback(self._cgroups.remove, machine.id)
@@ -223,8 +223,9 @@ class QemuHypervisor:
         child, last, kernel = self._spawn(machine, paths, limits)
         with ExitStack() as closing:
             closing.callback(os.close, kernel)
-            self._await_greeting(machine, paths, child, last)
+            seen = self._await_answer(machine, paths, child, last)
             launch.release_kernel(kernel)
+            return seen
 
     def _make_directories(self, paths: RunPaths, undo: ExitStack) -> None:
         for directory in (paths.run, paths.state):
@@ -244,17 +245,19 @@ class QemuHypervisor:
             record.forget_marks(paths.run)
             return launch.spawn(machine, command, files), last, os.dup(files.fds.kernel)
 
-    def _await_greeting(self, machine: Machine, paths: RunPaths, child: subprocess.Popen[bytes], last: Record) -> None:
+    def _await_answer(self, machine: Machine, paths: RunPaths, child: subprocess.Popen[bytes], last: Record) -> Observation:
         process = identity.running(child.pid)
         if process:
             unattached = self._cgroups.attach(machine.id, child.pid)
             last = replace(last.born(process), limits=last.limits or unattached)
             record.write(paths.run, last)
         try:
-            qmp.greet(paths.control, GREETING_TIMEOUT)
+            state = qmp.status(paths.control, GREETING_TIMEOUT)
         except (qmp.MonitorGone, qmp.MonitorSilent):
             raise DriverError("start_failed", launch.last_words(child, argv.binary(machine), paths.stderr_log)) from None
-        record.write(paths.run, last.greeted(time.time()))
+        last = last.greeted(time.time())
+        record.write(paths.run, last)
+        return _observation(paths, last, _POWER.get(state, Power.RUNNING), process)
 
     def _end_all(self, vm: UUID) -> None:
         for process in identity.find(self.paths(vm).run, vm):

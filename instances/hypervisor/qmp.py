@@ -30,14 +30,6 @@ class Refused(Exception):
     """QEMU would not do it; the message is QEMU's own sentence."""
 
 
-def greet(socket: Path, timeout: float) -> None:
-    """Wait for the greeting of a QEMU that is starting.
-
-    Raises: MonitorGone, MonitorSilent.
-    """
-    asyncio.run(_ask(socket, (), within=timeout))
-
-
 def ask(socket: Path, command: str, arguments: Mapping[str, object] | None = None, timeout: float = TIMEOUT) -> Any:
     """The answer of one command.
 
@@ -47,7 +39,7 @@ def ask(socket: Path, command: str, arguments: Mapping[str, object] | None = Non
 
 
 def status(socket: Path, timeout: float = TIMEOUT) -> str:
-    """QEMU's run state: "running", "paused", "prelaunch", "shutdown", "guest-panicked" … (QAPI RunState).
+    """QEMU's run state: "running", "paused", "prelaunch", "shutdown", "guest-panicked" … (QAPI RunState). It may be starting.
 
     Raises: MonitorGone, MonitorSilent.
     """

@@ -78,13 +78,16 @@ class Watcher:
             await self._vms.pop(vm).close()
             self._told.discard(vm)
         for vm in self._driver.list():
-            if vm in self._vms:
-                self._vms[vm].look()
-                continue
-            with suppress(OSError):  # its log is not there yet: it will be at the next look
-                self._vms[vm] = VmWatch(
-                    vm, self._driver, self._inotify, keep=env.console_keep_bytes, hint=self._hint, first_byte=self._first_byte
-                )
+            self._look_at(vm)
+
+    def _look_at(self, vm: UUID) -> None:
+        if vm in self._vms:
+            self._vms[vm].look()
+            return
+        with suppress(OSError):  # its log is not there yet: it will be at the next look
+            self._vms[vm] = VmWatch(
+                vm, self._driver, self._inotify, keep=env.console_keep_bytes, hint=self._hint, first_byte=self._first_byte
+            )
 
     async def _hear(self) -> None:
         """Input, questions and "look" from the web and the worker. What comes while redis is away is lost, and that is meant."""
@@ -108,7 +111,7 @@ class Watcher:
         vm = UUID(message["instance"])
         if message["type"] == "look":  # a new boot
             self._told.discard(vm)
-            await self._look()
+            self._look_at(vm)
             return
         watch = self._vms.get(vm)
         if message["type"] == "range":

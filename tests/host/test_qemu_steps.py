@@ -32,7 +32,7 @@ STEPS = [
     (launch, "spawn", 0),
     (Cgroups, "attach", 0),
     (record, "write", 1),
-    (qemu.qmp, "greet", 0),
+    (qemu.qmp, "status", 0),
     (record, "write", 2),
     (launch, "release_kernel", 0),
 ]

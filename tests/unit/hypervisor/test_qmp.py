@@ -20,11 +20,6 @@ def test_one_connection_after_the_other(tmp_path):
         assert [qmp.status(tmp_path / "q"), qmp.status(tmp_path / "q")] == ["paused", "running"]
 
 
-def test_greeting(tmp_path):
-    with scripted_qmp(tmp_path / "q"):
-        qmp.greet(tmp_path / "q", 5)
-
-
 def test_human_monitor(tmp_path):
     with scripted_qmp(tmp_path / "q", human_monitor_command=["Could not do it\r\n"]) as server:
         assert qmp.monitor(tmp_path / "q", "hostfwd_add net0 tcp:127.0.0.1:1-:2") == "Could not do it"
