@@ -11,7 +11,7 @@ from pathlib import Path
 from networks.fabric.base import FabricError
 
 WAIT_SECONDS = 30.0
-_RETRY_SECONDS = 0.02
+_RETRY_SECONDS = 0.005
 _NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 

@@ -11,6 +11,7 @@ from networks.fabric.base import Endpoint, Guard, Redirect
 from networks.fabric.names import bridge_name
 from networks.models import Network, PortForward
 from networks.reconcile.drivers import fabric
+from networks.reconcile.turns import turn
 from networks.states import Desired
 from opsweb.core.models import Host
 from opsweb.environment import env
@@ -26,12 +27,11 @@ class GuestUser:
 
 
 def keep_guard(host: Host, guests: Callable[[], Sequence[GuestUser]]) -> None:
-    """Bring the rules for user-mode guests up to date; cheap when they are. Read, rendered and applied under one lock."""
-    driver = fabric()
-    with driver.lock("guard"):
-        guard = guard_for(host, guests())
-        if not driver.guard_holds(guard):
-            driver.apply_guard(guard)
+    """Bring the rules for user-mode guests up to date; cheap when they are, or when another process does it for us meanwhile."""
+    with turn("guard") as is_ours:
+        guard = guard_for(host, guests()) if is_ours else None
+        if guard and not fabric().guard_holds(guard):
+            fabric().apply_guard(guard)
 
 
 def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
