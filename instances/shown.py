@@ -1,6 +1,6 @@
 """How an instance is shown: label, tone, addresses, boot times. Read by templates, the API and the badges alike."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -52,12 +52,14 @@ def active_operations(instances: Iterable[Instance]) -> dict[UUID, Operation]:
     return {operation.target_id: operation for operation in rows}
 
 
-def last_starts(instances: Iterable[Instance]) -> dict[UUID, Operation]:
-    """Instance id → the operation that made the boot that is shown; one of the restart policy has none. One query."""
-    rows = {row.pk: row for row in instances}
+def last_starts(instances: Iterable[Instance], active: Mapping[UUID, Operation]) -> dict[UUID, Operation]:
+    """Instance id → the operation that made the boot that is shown; one of the restart policy has none. At most one query."""
+    booting = {pk: operation for pk, operation in active.items() if operation.verb in BOOT_VERBS}
+    rows = {row.pk: row for row in instances if row.accepted_at and row.pk not in booting}
     boots = Operation.objects.filter(kind="instance", target_id=OuterRef("pk"), verb__in=BOOT_VERBS).order_by("-created_at")
     newest = Instance.objects.filter(pk__in=rows).annotate(start=Subquery(boots.values("pk")[:1])).values("start")
-    return {start.target_id: start for start in Operation.objects.filter(pk__in=newest) if _made_boot(start, rows[start.target_id])}
+    found = Operation.objects.filter(pk__in=newest) if rows else ()
+    return booting | {start.target_id: start for start in found if _made_boot(start, rows[start.target_id])}
 
 
 def _made_boot(start: Operation, instance: Instance) -> bool:

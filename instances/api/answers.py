@@ -184,7 +184,7 @@ def instances_out(instances: Iterable[Instance], actor: Actor) -> list[InstanceO
     """Rows (of `with_relations`) as answers. Two queries beside theirs."""
     rows = list(instances)
     active = shown.active_operations(rows)
-    starts = shown.last_starts(rows)
+    starts = shown.last_starts(rows, active)
     return [_instance_out(row, actor, active.get(row.pk), starts.get(row.pk)) for row in rows]
 
 

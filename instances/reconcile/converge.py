@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
 
-from instances.hypervisor.base import DriverError, Forward, Hypervisor, Power
+from instances.hypervisor.base import DriverError, Forward, Hypervisor, Observation, Power
 from instances.imaging.base import ImagingError
 from instances.imaging.base_archive import least_memory_mib
 from instances.models import Instance
@@ -34,11 +34,10 @@ from opsweb.environment import env
 
 log = logging.getLogger(__name__)
 
-Perform = Callable[[Hypervisor, Instance, Operation | None], None]
+Perform = Callable[[Hypervisor, Instance, Operation | None], Observation | None]  # what it saw of the VM itself, or None
 
 MAX_STEPS = 6
 STOP_SECONDS = 20  # how long a guest may take to end after the power button
-WISH_COLUMNS = ("desired", "force", "boots_wanted", "end_by", "start_after")  # what decides the next step
 PRESS_SECONDS = 3  # between two presses of the power button
 RETRY_SECONDS = 30  # between tries of a start that nobody waits for
 
@@ -47,49 +46,57 @@ def converge(instance_id: UUID) -> None:
     """Bring one VM to its wish, as far as it goes without waiting for the guest."""
     driver = hypervisor()
     with driver.lock(instance_id):
+        looked = None
         for _ in range(MAX_STEPS):
+            # In this order: the wish is the operation's own or a newer one, and what is done is judged by a wish newer than the look.
+            seen = looked or driver.observe(instance_id)
+            operation = _claimed(instance_id)
             instance = Instance.objects.select_related("host", "image", "team").filter(pk=instance_id).first()
             if instance is None:
                 driver.erase(instance_id)
                 return
-            if not _advance(driver, instance):
+            is_going_on, looked = _advance(driver, instance, operation, seen)
+            if not is_going_on:
                 return
     log.warning("%s did not settle in %s steps", instance_id, MAX_STEPS)
 
 
-def _advance(driver: Hypervisor, instance: Instance) -> bool:
-    """One look and one step; False when there is nothing more to do now."""
-    seen, was_up = driver.observe(instance.pk), instance.is_up
+def _advance(driver: Hypervisor, instance: Instance, operation: Operation | None, seen: Observation) -> tuple[bool, Observation | None]:
+    """One step from what was `seen`: whether there may be more to do now, and what the step itself saw."""
+    was_up = instance.is_up
     record(instance, seen)
     if seen.pid and not instance.is_up:
         driver.kill(instance.pk)  # its end is written down; QEMU kept the facts until now
         unplug(instance)
-        return True
+        return True, None
     if was_up and not instance.is_up:
         unplug(instance)
-    operation = _claimed(instance)
-    instance.refresh_from_db(fields=WISH_COLUMNS)  # after the operation: its own wish, or a newer one, never an older
     step = next_step(wish_of(instance), Observed(seen.power.value))
     if step is None:
         _settle(instance, operation)
         if instance.observed == instance.desired == Observed.RUNNING:
             keep_nics(driver, instance)
-        return False
-    if step is Step.WAIT:
+    elif step is Step.WAIT:
         _press_again(driver, instance)
-        return False
+    else:
+        return _perform(step, driver, instance, operation)
+    return False, None
+
+
+def _perform(step: Step, driver: Hypervisor, instance: Instance, operation: Operation | None) -> tuple[bool, Observation | None]:
     try:
-        PERFORM[step](driver, instance, operation)
+        looked = PERFORM[step](driver, instance, operation)
+        if operation is not None:
+            operations.keep_steps(operation)
+        return True, looked
     except NotYet:
-        return False
+        pass
     except (DriverError, FabricError, ImagingError, StepFailed) as error:
         _fail(instance, operation, error.code, error.message)
-        return False
     except Exception:  # a mistake of ours: whoever waits is told, and nobody waits for ever
         log.exception("instance %s: %s", instance.pk, step)
         _fail(instance, operation, "internal", "Something went wrong in the panel. The worker's log says what; tell an admin.")
-        return False
-    return True
+    return False, None
 
 
 def wish_of(instance: Instance) -> Wish:
@@ -105,8 +112,8 @@ def wish_of(instance: Instance) -> Wish:
     )
 
 
-def _claimed(instance: Instance) -> Operation | None:
-    operation = operations.active("instance", instance.pk)
+def _claimed(instance_id: UUID) -> Operation | None:
+    operation = operations.active("instance", instance_id)
     if operation is not None:
         operations.claim(operation)
     return operation
@@ -144,7 +151,7 @@ def _fail(instance: Instance, operation: Operation | None, code: str, message: s
         events.changed("instance", instance.pk, instance.team_id)
 
 
-def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) -> None:
+def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) -> Observation:
     _need_image(instance)
     with operations.step(operation, "ports"):
         _need_free_ports(instance)
@@ -158,7 +165,7 @@ def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) 
         with operations.step(operation, "QEMU"):
             seen = driver.start(machine)
     tell_watcher(instance)
-    record(instance, seen)
+    return seen
 
 
 def _need_image(instance: Instance) -> None:

@@ -52,10 +52,10 @@ def create(
     """
     access.require(actor, "instance.create", team.pk)
     with transaction.atomic():
-        lock_team(team.pk)  # two runs at once find one network, not none each
         wiring = _Wiring(team, actor, may_create)
-        if spec.nics is None:
-            asked = (wish or Bridging()).over(Bridging.from_json(image.defaults.get("bridging", {})))
+        asked = (wish or Bridging()).over(Bridging.from_json(image.defaults.get("bridging", {})))
+        if spec.nics is None and asked != Bridging():
+            lock_team(team.pk)  # two runs at once find one network, not none each
             spec = replace(spec, nics=wiring.nics(asked))
         instance, operation = creating.create(team, name, image, spec, actor=actor, start=start)
     return instance, operation, wiring.notes

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F
 
 from instances.models import Image, Instance
 from instances.services import power
@@ -22,6 +21,7 @@ from networks.services.nics import NicSpec, set_nics
 from opsweb.core import access, audit, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, Invalid, NotFound
+from opsweb.core.hosts import locked_host
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
 from opsweb.environment import env
@@ -95,7 +95,7 @@ def create(
         locked = lock_team(team.pk)
         if not Image.objects.filter(pk=image.pk, is_wanted=True).exists():
             raise Conflict(f"Image {image.name} is being deleted.", code="wrong_state")
-        host = _lock_host(image.host)
+        host = locked_host(image.host_id)  # uids are given out one at a time
         instance = Instance(team=team, host=host, image=image, name=name, arch=image.arch, created_by_id=actor.user_id)
         _fill(instance, values)
         check_quota(locked, used_by(team), Usage(1, instance.vcpus, instance.memory_mib))
@@ -103,7 +103,8 @@ def create(
         instance.uid_offset = _free_uid(host)
         _insert(instance)
         set_nics(instance, values.get("nics", (NicSpec(),)), actor=actor)
-        _set_ports(instance, ports, actor)
+        if ports.maps:
+            _set_ports(instance, ports, actor)
         audit.record(
             actor, "instance.create", kind="instance", target_id=instance.pk, label=name, team_id=team.pk, details={"image": image.name}
         )
@@ -245,12 +246,6 @@ def _name_taken(instance: Instance) -> Conflict:
     return Conflict(
         f"The team has an instance called {instance.name}. Take another name.", code="name_taken", fields={"name": [instance.name]}
     )
-
-
-def _lock_host(host: Host) -> Host:
-    """The same trick as `lock_team`: uids are given out one at a time."""
-    Host.objects.filter(pk=host.pk).update(schedulable=F("schedulable"))
-    return Host.objects.get(pk=host.pk)
 
 
 def _free_uid(host: Host) -> int:

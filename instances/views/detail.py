@@ -61,7 +61,8 @@ def tab_page(
 
 def _overview(shown: Shown, form: InstanceForm | None) -> dict[str, Any]:
     instance = shown.instance
-    start = last_starts([instance]).get(instance.pk)
+    active = {instance.pk: shown.operation} if shown.operation else {}
+    start = last_starts([instance], active).get(instance.pk)
     return {
         "bars": bars(instance, start),
         "policy": POLICIES[instance.restart_policy],

@@ -17,7 +17,7 @@ from networks.states import Desired
 from opsweb.core import access, audit, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, Forbidden, Invalid, NotFound
-from opsweb.core.hosts import lock_host
+from opsweb.core.hosts import lock_host, locked_host
 from opsweb.core.models import Host, Operation
 from opsweb.environment import env
 from opsweb.teams.models import Team
@@ -69,7 +69,7 @@ def create(team: Team, spec: NetworkSpec, *, actor: Actor) -> tuple[Network, Ope
     with transaction.atomic():
         lock_team(team.pk)
         take(team.pk, Usage(networks=1))
-        host = lock_host(Host.objects.get(name=env.host).pk)
+        host = locked_host(Host.objects.get(name=env.host).pk)
         network = Network(team=team, host=host, uid_offset=_free_uid(host), created_by_id=actor.user_id)
         network.name = spec.name or free_name(team)
         network.mode = spec.mode or Network.Mode.NAT
@@ -93,7 +93,7 @@ def edit(network: Network, spec: NetworkSpec, *, actor: Actor) -> tuple[Network,
     access.require(actor, "network.edit", network.team_id)
     with transaction.atomic():
         lock_team(network.team_id)
-        host = lock_host(network.host_id)
+        host = locked_host(network.host_id)
         network = _again(network)
         _refuse_admins_part(network, spec, actor)
         had6, had_dhcp = network.cidr6, network.dhcp

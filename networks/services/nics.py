@@ -105,9 +105,8 @@ def _checked(spec: NicSpec, instance: Guest) -> NicSpec:
 
 
 def _written(instance: Guest, named: dict[str, NicSpec], rows: dict[str, Nic]) -> list[Nic]:
-    Nic.objects.filter(instance_id=instance.pk).update(position=F("position") + SHIFT)
-    leaving = [nic.pk for name, nic in rows.items() if name not in named or _leaves(nic, named[name])]
-    Nic.objects.filter(pk__in=leaving).update(network=None, address4=None, address6=None)  # free for the others
+    if rows:
+        _make_way(instance, [nic.pk for name, nic in rows.items() if name not in named or _leaves(nic, named[name])])
     nics = []
     for position, (name, spec) in enumerate(named.items()):
         nic = rows.get(name) or Nic(instance_id=instance.pk, name=name)
@@ -116,6 +115,12 @@ def _written(instance: Guest, named: dict[str, NicSpec], rows: dict[str, Nic]) -
         _save(nic)
         nics.append(nic)
     return nics
+
+
+def _make_way(instance: Guest, leaving: Sequence[UUID]) -> None:
+    """Positions, and the addresses of those that leave theirs, are free for the others."""
+    Nic.objects.filter(instance_id=instance.pk).update(position=F("position") + SHIFT)
+    Nic.objects.filter(pk__in=leaving).update(network=None, address4=None, address6=None)
 
 
 def _leaves(nic: Nic, spec: NicSpec) -> bool:

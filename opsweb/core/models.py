@@ -51,6 +51,9 @@ class Operation(models.Model):
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
 
+    has_news = False  # steps that are not written down yet
+    kept_at = 0.0  # when they were last, on time.monotonic()'s clock
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=20)
     target_id = models.UUIDField()

@@ -26,6 +26,7 @@ SUPERSEDES: dict[str, frozenset[str]] = {
 
 Status = Operation.Status
 TRIES = 3  # of an insert that others are faster with
+KEEP_SECONDS = 0.1  # steps that follow each other faster are written down together
 
 
 def active(kind: str, target_id: UUID) -> Operation | None:
@@ -65,19 +66,34 @@ def _ago(at: datetime) -> str:
 
 def claim(operation: Operation) -> bool:
     """Queued → running by compare-and-set; False when it is not queued any more."""
-    won = Operation.objects.filter(pk=operation.pk, status=Status.QUEUED).update(status=Status.RUNNING)
+    if operation.status != Status.QUEUED:
+        return False
+    steps = [*operation.steps, _step("queued", operation.created_at.timestamp())]
+    won = Operation.objects.filter(pk=operation.pk, status=Status.QUEUED).update(status=Status.RUNNING, steps=steps)
     if won:
-        operation.status = Status.RUNNING
-        add_step(operation, "queued", started=operation.created_at.timestamp())
+        operation.status, operation.steps, operation.kept_at = Status.RUNNING, steps, time.monotonic()
+        events.changed("operation", operation.id, operation.team_id)
     return bool(won)
 
 
+def _step(name: str, started: float) -> dict[str, Any]:
+    return {"name": name, "started": round(started, 4), "ms": round((time.time() - started) * 1000, 1)}
+
+
 def add_step(operation: Operation, name: str, *, started: float) -> None:
-    """Append a finished step; `started` in seconds since the epoch."""
-    step = {"name": name, "started": round(started, 4), "ms": round((time.time() - started) * 1000, 1)}
-    operation.steps = [*operation.steps, step]
-    Operation.objects.filter(pk=operation.pk).update(steps=operation.steps)
-    events.changed("operation", operation.id, operation.team_id)
+    """Append a finished step; `started` in seconds since the epoch. Many short ones are written down together: see `keep_steps`."""
+    operation.steps = [*operation.steps, _step(name, started)]
+    operation.has_news = True
+    if time.monotonic() - operation.kept_at > KEEP_SECONDS:
+        keep_steps(operation)
+
+
+def keep_steps(operation: Operation) -> None:
+    """Write down what `add_step` has not yet. `finish` does it too."""
+    if operation.has_news:
+        Operation.objects.filter(pk=operation.pk).update(steps=operation.steps)
+        operation.has_news, operation.kept_at = False, time.monotonic()
+        events.changed("operation", operation.id, operation.team_id)
 
 
 @contextmanager
@@ -94,6 +110,8 @@ def step(operation: Operation | None, name: str) -> Iterator[None]:
 def finish(operation: Operation, status: str, code: str = "", message: str = "") -> bool:
     """End an active operation by compare-and-set; False when it had ended already."""
     ended: dict[str, Any] = {"status": status, "error_code": code, "error_message": message, "finished_at": timezone.now()}
+    if operation.has_news:
+        ended["steps"] = operation.steps
     won = Operation.objects.filter(pk=operation.pk, status__in=Operation.ACTIVE).update(**ended)
     if won:
         for name, value in ended.items():

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from instances.models import Image, Instance
 from instances.states import Desired, Observed
@@ -155,7 +156,7 @@ class TestList:
     ) -> None:
         def fill(first: int, last: int) -> None:
             for number in range(first, last):
-                make_instance(f"web{number}", ports=((20_000 + number, 80),), observed=Observed.RUNNING)
+                make_instance(f"web{number}", ports=((20_000 + number, 80),), observed=Observed.RUNNING, accepted_at=timezone.now())
 
         client = api(vic)
         fill(0, 3)

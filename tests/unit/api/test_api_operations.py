@@ -27,6 +27,7 @@ def test_an_operation_is_shown_with_its_steps(api: ApiOf, vic: User, stopped: In
     operation = begin(stopped)
     operations.claim(operation)
     operations.add_step(operation, "start", started=operation.created_at.timestamp())
+    operations.keep_steps(operation)
     answer = api(vic).get(f"operations/{operation.pk}/")
     assert answer.status_code == 200
     shown = answer.json()

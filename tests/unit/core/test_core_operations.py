@@ -102,6 +102,19 @@ def test_a_step_that_fails_is_kept(begin: Any) -> None:
     assert step["ms"] >= 0
 
 
+def test_short_steps_are_written_down_together(begin: Any) -> None:
+    """And all of them before anybody else reads the end."""
+    operation = begin("start")
+    for name in ("queued", "ports", "rules"):
+        operations.add_step(operation, name, started=0)
+    assert [step["name"] for step in Operation.objects.get().steps] == ["queued"]
+    operations.keep_steps(operation)
+    assert [step["name"] for step in Operation.objects.get().steps] == ["queued", "ports", "rules"]
+    operations.add_step(operation, "QEMU", started=0)
+    operations.finish(operation, "succeeded")
+    assert [step["name"] for step in Operation.objects.get().steps] == ["queued", "ports", "rules", "QEMU"]
+
+
 def test_a_step_of_nobody_is_kept_nowhere(db: None) -> None:
     with operations.step(None, "image"):
         pass
