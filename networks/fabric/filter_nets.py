@@ -80,8 +80,8 @@ def _chains(wildcard: str) -> Iterator[str]:
     metadata = [f"ip daddr {braces(METADATA_V4)} drop", f"ip6 daddr {braces(a for a in METADATA_V6 if a != _LINK_LOCAL6)} drop"]
     # 127/8 is let onto our bridges for forwards (route_localnet): a guest must neither come from there nor reach it.
     yield base_chain("raw", "filter", "prerouting", "raw", [
-        f'ip saddr 127.0.0.0/8 iifname "{wildcard}" drop',
-        f'ip daddr 127.0.0.0/8 iifname "{wildcard}" drop',
+        "ip saddr != 127.0.0.0/8 ip daddr != 127.0.0.0/8 accept",
+        f'meta nfproto ipv4 iifname "{wildcard}" drop',
     ])  # fmt: skip
     yield from _verdicts(metadata)
     yield chain("forwarded", [

@@ -77,6 +77,8 @@ def _sets(nics: Sequence[NicPlan]) -> Iterator[str]:
 def _maps(nics: Sequence[NicPlan]) -> Iterator[str]:
     for number, way in enumerate(("in", "out", "dropped")):
         yield named_map(f"count_{way}", "type ifname : counter", {f'"{n.tap}"': f'"{counter_names(n.tap)[number]}"' for n in nics})
+    unlimited = {f'"{n.tap}" . {n.mac} . {n.address4}': f'"{n.tap}_out"' for n in nics if not n.rate_kbit}
+    yield named_map("count_tcp4", "type ifname . ether_addr . ipv4_addr : counter", unlimited)
     for way in ("in", "out"):
         yield named_map(f"limit_{way}", "type ifname : limit", {f'"{n.tap}"': f'"{n.tap}_{way}"' for n in nics if n.rate_kbit})
 
@@ -90,8 +92,8 @@ def _chains(wildcard: str, *, has_rates: bool) -> Iterator[str]:
         "goto refused",
     ])  # fmt: skip
     yield base_chain("prerouting", "filter", "prerouting", "-300", [
-        # Most frames, in one look-up: whatever TCP is said over IPv4 passes if its sender is who it says.
-        "ether type ip meta l4proto tcp iifname . ether saddr . ip saddr @senders4 goto passed",
+        # Most frames, in one look-up: whatever TCP is said over IPv4 passes if its sender is who it says, and has no limit.
+        "ether type ip meta l4proto tcp counter name iifname . ether saddr . ip saddr map @count_tcp4 accept",
         "iifname . ether saddr @macs goto from_tap",
         f'iifname "{wildcard}" goto refused',
     ])  # fmt: skip
@@ -99,7 +101,10 @@ def _chains(wildcard: str, *, has_rates: bool) -> Iterator[str]:
     yield base_chain("input", "filter", "input", "-200", [
         f'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 iifname "{wildcard}" goto refused',
     ])  # fmt: skip
-    yield base_chain("forward", "filter", "forward", "-200", ["meta pkttype { broadcast, multicast } jump to_many"])
+    yield base_chain("forward", "filter", "forward", "-200", [
+        "meta pkttype other accept",  # most frames: to one neighbour
+        "meta pkttype { broadcast, multicast } jump to_many",
+    ])  # fmt: skip
     # What is for many has no guest's address: the inet table cannot tell whose rules are meant, only the port it leaves by can.
     yield chain("to_many", [
         # Ports are in hairpin mode, so that a guest reaches itself by its own forward; its shouts do not come back to it.

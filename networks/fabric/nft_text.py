@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from networks.fabric.base import Count
 
+_LEAST_BITS = 6
+
 
 def braces(elements: Iterable[str]) -> str:
     """An anonymous set. nft takes none that is empty."""
@@ -37,13 +39,17 @@ def named_map(name: str, kind: str, elements: Mapping[str, str]) -> str:
 
 
 def _collection(word: str, name: str, kind: str, elements: Iterable[str], flags: str) -> str:
-    lines = [kind]
-    if flags:
-        lines.append(f"flags {flags}")
-    joined = ",\n\t\t\t".join(elements)
-    if joined:
+    listed = list(elements)
+    lines = [kind, f"flags {flags}" if flags else f"size {_size(len(listed))}"]
+    if listed:
+        joined = ",\n\t\t\t".join(listed)
         lines.append(f"elements = {{\n\t\t\t{joined}\n\t\t}}")
     return f"\t{word} {name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
+
+
+def _size(count: int) -> int:
+    """Room for `count` elements. Of a known size, the kernel takes its quicker kind of hash table; in steps, so that few changes need another."""
+    return 1 << max(_LEAST_BITS, (count - 1).bit_length())
 
 
 # A SYN is answered with a reset: connect(2) holds the socket's lock and would take an ICMP error only at its first retry, 1 s on.

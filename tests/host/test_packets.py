@@ -208,12 +208,17 @@ def test_no_spoof_passes_in_the_first_milliseconds(place):
     talker.start()
     try:
         ip(f"link set {MINE} up")
-        assert place.peers.until(MARKER) == []
+        before = place.peers.until(MARKER)
     finally:
         done.set()
         talker.join(10)
-    heard = set(place.peers.received()) | set(place.host.heard())
-    assert heard == {MARKER}
+    heard = {*before, *place.peers.received(), *place.host.heard()}
+    assert {frame for frame in heard if not _is_of_the_bridge(frame)} == {MARKER}
+
+
+def _is_of_the_bridge(frame: bytes) -> bool:
+    """The host tells which IPv6 groups it is in, a moment after its bridge is up."""
+    return frame[6:14] == f.mac(GATEWAY.mac) + f.IP6.to_bytes(2, "big")
 
 
 def test_without_the_filter_they_would_all_arrive(place):
