@@ -123,7 +123,7 @@ class _Reader:
             domain=network.full_domain,
             resolvers=self._resolvers(network),
             records=tuple(sorted(network.records.items())),
-            nics=tuple(self._nic(nic, names[nic.pk], rules) for nic in network.nics.all()),
+            nics=tuple(self._nic(nic, names[nic.pk], network, rules) for nic in network.nics.all()),
             linked=tuple(sorted(bridge_name(env.installation, other.tag) for other in network.linked.all())),
             uid=env.uid_base + network.uid_offset,
         )
@@ -133,8 +133,10 @@ class _Reader:
         others = [other for pk, *cidrs in self._subnets if pk != network.pk for other in _sound_cidrs(*cidrs)]
         return tuple(text for text in network.resolvers if not any(ip_address(text) in other for other in others))
 
-    def _nic(self, nic: Nic, name: str, of_network: Sequence[Rule]) -> NicPlan:
-        rules = (*self._rules[nic.instance_id], *of_network)
+    def _nic(self, nic: Nic, name: str, network: Network, of_network: Sequence[Rule]) -> NicPlan:
+        own = self._rules[nic.instance_id]
+        is_guest = nic.instance.team_id != network.team_id  # what the owner denies is not another team's to allow
+        rules, firm = (own, of_network) if is_guest else ((*own, *of_network), ())
         return NicPlan(
             tap=tap_name(env.installation, nic.tag),
             mac=nic.mac,
@@ -142,13 +144,17 @@ class _Reader:
             address4=nic.address4 or "",
             address6=nic.address6 or "",
             rate_kbit=nic.rate_kbit,
-            rules=tuple(self._plans.get(rule.pk) or self._plans.setdefault(rule.pk, self._rule(rule)) for rule in rules),
+            rules=self._resolved(rules),
+            firm=self._resolved(firm),
             forwards=tuple(
                 ForwardPlan(_public(forward), forward.guest_port)
                 for forward in self._forwards[nic.pk]
                 if not forward.is_withdrawn and _public(forward) not in self._held
             ),
         )
+
+    def _resolved(self, rules: Iterable[Rule]) -> tuple[RulePlan, ...]:
+        return tuple(self._plans.get(rule.pk) or self._plans.setdefault(rule.pk, self._rule(rule)) for rule in rules)
 
     def _rule(self, rule: Rule) -> RulePlan:
         return RulePlan(

@@ -42,8 +42,9 @@ class _Viewer:
 
     def _nic(self, nic: NicPlan, is_owner: bool) -> NicPlan:
         is_own = tag_of(nic.tap) in self.own
-        rules = tuple(rule for rule in nic.rules if self._is_shown(rule, is_own, is_owner))
-        return replace(nic, rules=rules) if is_own else replace(nic, name=STRANGERS_LABEL, rules=rules, forwards=(), rate_kbit=0)
+        rules, firm = (tuple(rule for rule in of if self._is_shown(rule, is_own, is_owner)) for of in (nic.rules, nic.firm))
+        shown = replace(nic, rules=rules, firm=firm)
+        return shown if is_own else replace(shown, name=STRANGERS_LABEL, forwards=(), rate_kbit=0)
 
     def _is_shown(self, rule: RulePlan, is_own: bool, is_owner: bool) -> bool:
         return is_owner if rule.id in self.of_networks else is_own

@@ -1,4 +1,7 @@
-"""instances/{id}/rules/: what may pass, before the rules of its networks. One list, replaced as a whole: an invalid one changes nothing."""
+"""instances/{id}/rules/: what may pass, before the rules of its own team's networks; what a network of others denies stays denied.
+
+One list, replaced as a whole: an invalid one changes nothing.
+"""
 
 from uuid import UUID
 

@@ -101,7 +101,8 @@ class NicPlan:
     address4: str
     address6: str = ""
     rate_kbit: int = 0  # kbit/s in each direction; 0: no limit
-    rules: tuple[RulePlan, ...] = ()  # the instance's, then the network's; the first that fits decides
+    rules: tuple[RulePlan, ...] = ()  # the instance's, and its own team's network's behind them; the first that fits decides
+    firm: tuple[RulePlan, ...] = ()  # of a network of others: a list of its own, and what it denies no rule of the instance lifts
     forwards: tuple[ForwardPlan, ...] = ()
 
 

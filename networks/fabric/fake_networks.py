@@ -87,7 +87,7 @@ class FakeNetworks:
         for network in networks:
             values.check(network, self._tag)
         text = self._text(networks)
-        rules = {nic.tap: [str(rule.id) for rule in nic.rules] for network in networks for nic in network.nics}
+        rules = {nic.tap: [str(rule.id) for rule in (*nic.firm, *nic.rules)] for network in networks for nic in network.nics}
         _write(self._filter, {"text": text, "rules": rules})
 
     def filter_holds(self, networks: Sequence[NetworkPlan]) -> bool:

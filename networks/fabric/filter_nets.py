@@ -54,7 +54,7 @@ def _within(networks: Sequence[NetworkPlan]) -> dict[str, str]:
     What nobody has a rule about needs no judge. An uplink's guests may not ask metadata services, whatever the rules are.
     """
     pairs = {(plan.bridge, other) for plan in networks for other in (plan.bridge, *plan.linked)}
-    ruled = {plan.bridge for plan in networks if any(nic.rules for nic in plan.nics)}
+    ruled = {plan.bridge for plan in networks if any(nic.rules or nic.firm for nic in plan.nics)}
     uplinks = {plan.bridge for plan in networks if plan.mode == Mode.UPLINK}
 
     def verdict(one: str, other: str) -> str:

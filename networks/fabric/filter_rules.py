@@ -1,4 +1,7 @@
-"""Rules of networks and instances → nft chains. NICs with the same rules share a chain, rules with the same peers a set. Pure."""
+"""Rules of networks and instances → nft chains. NICs with the same rules share a chain, rules with the same peers a set. Pure.
+
+A chain returns what it allows. So of two lists that both hold, the one's chain starts with a jump to the other's.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
@@ -41,25 +44,25 @@ class RuleBook:
     """Chains, sets and counters for some of the rules of some NICs. `ways` names the kinds of chains: which rules each has."""
 
     def __init__(self, nics: Iterable[NicPlan], ways: Mapping[str, Callable[[Rules], Rules]]) -> None:
-        self._chains: dict[tuple[str, Rules], str] = {}
-        self._chain_of: dict[tuple[str, int], str | None] = {}
-        self._lists = {id(nic.rules): nic.rules for nic in nics}  # NICs under the same rules share one tuple (filter_values)
+        self._chains: dict[tuple[str, Rules, str | None], str] = {}  # by way, rules, and the chain that judges before
+        self._chain_of: dict[tuple[str, int, int], str | None] = {}
+        self._lists = {_lists_of(nic): (nic.firm, nic.rules) for nic in nics}
         for way, select in ways.items():
-            for number, rules in self._lists.items():
-                self._chain_of[way, number] = self._chain(way, select(rules))
-        rules_by_id = {rule.id: rule for _, rules in self._chains for rule in rules}
+            for (one, other), (firm, rules) in self._lists.items():
+                self._chain_of[way, one, other] = self._chain(way, select(rules), self._chain(way, select(firm)))
+        rules_by_id = {rule.id: rule for _, rules, _ in self._chains for rule in rules}
         self._rules = [rules_by_id[number] for number in sorted(rules_by_id)]
         lists = {family for rule in self._rules for family in _families(rule).values() if len(family) > 1}
         self._sets = {peers: f"peers_{number}" for number, peers in enumerate(sorted(lists), 1)}
 
     def chain(self, way: str, nic: NicPlan) -> str | None:
         """The chain that judges what goes this way from or to the NIC, if any of its rules does."""
-        return self._chain_of[way, id(nic.rules)]
+        return self._chain_of[(way, *_lists_of(nic))]
 
-    def _chain(self, way: str, rules: Rules) -> str | None:
+    def _chain(self, way: str, rules: Rules, before: str | None = None) -> str | None:
         if not rules:
-            return None
-        return self._chains.setdefault((way, rules), f"{way}_{len(self._chains) + 1}")
+            return before
+        return self._chains.setdefault((way, rules, before), f"{way}_{len(self._chains) + 1}")
 
     def text(self, counts: Mapping[UUID, Count]) -> str:
         """Counters, sets and chains, before whatever jumps to them."""
@@ -67,8 +70,9 @@ class RuleBook:
         for peers, name in self._sets.items():
             kind = "type ipv6_addr" if ":" in peers[0] else "type ipv4_addr"
             parts.append(named_set(name, kind, peers, flags="interval"))
-        for (_, rules), name in self._chains.items():
-            parts.append(chain(name, (line for rule in rules for line in self._lines(rule))))
+        for (_, rules, before), name in self._chains.items():
+            lines = [f"jump {before}"] if before else []
+            parts.append(chain(name, (*lines, *(line for rule in rules for line in self._lines(rule)))))
         return "".join(parts)
 
     def _lines(self, rule: RulePlan) -> list[str]:
@@ -83,6 +87,11 @@ class RuleBook:
 
     def _one_of(self, peers: tuple[str, ...]) -> str:
         return f"@{self._sets[peers]}" if len(peers) > 1 else peers[0]
+
+
+def _lists_of(nic: NicPlan) -> tuple[int, int]:
+    """NICs under the same rules share one tuple (filter_values), whose id is quicker to look up than what it holds."""
+    return id(nic.firm), id(nic.rules)
 
 
 def _families(rule: RulePlan) -> dict[str, tuple[str, ...]]:

@@ -79,6 +79,7 @@ def _nic(tag: str, nic: NicPlan, gateways: tuple[str, str], net4: IPv4Network, n
         address6=address6,
         rate_kbit=_rate(nic.rate_kbit),
         rules=rules(nic.rules),
+        firm=rules(nic.firm),
         forwards=tuple(sorted({_forward(forward) for forward in nic.forwards}, key=lambda forward: forward.public)),
     )
 

@@ -95,7 +95,7 @@ def _apply(driver: Fabric, network: Network, plan: NetworkPlan, differences: Seq
 
 def _digest(plan: NetworkPlan) -> str:
     """Of all that bridge, addresses and dnsmasq are made from; rules, rates and forwards are the filter's."""
-    nics = tuple(sorted((replace(nic, rules=(), forwards=(), rate_kbit=0) for nic in plan.nics), key=lambda nic: nic.tap))
+    nics = tuple(sorted((replace(nic, rules=(), firm=(), forwards=(), rate_kbit=0) for nic in plan.nics), key=lambda nic: nic.tap))
     return sha256(repr(replace(plan, nics=nics, linked=())).encode()).hexdigest()
 
 

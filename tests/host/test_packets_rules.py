@@ -10,7 +10,26 @@ import pytest
 from networks.fabric.base import Endpoint, ForwardPlan, RulePlan
 from tests.host import frames as f
 from tests.host import spaces
-from tests.host.meeting import ALL, B1, BLUE, HERE, HOST, OUTSIDE, R1, R2, RED, ROUTED, U1, Place, meeting, rule, with_nic, with_rules
+from tests.host.meeting import (
+    ALL,
+    B1,
+    BLUE,
+    HERE,
+    HOST,
+    OUTSIDE,
+    R1,
+    R2,
+    RED,
+    ROUTED,
+    U1,
+    Place,
+    hears,
+    inject,
+    meeting,
+    rule,
+    with_nic,
+    with_rules,
+)
 from tests.namespaces import in_own_namespace
 
 pytestmark = pytest.mark.host
@@ -44,6 +63,50 @@ def test_without_a_rule_that_fits_it_is_allowed(place, protocol):
     place.filter.apply(with_rules(rule(False, True, "tcp", (81, 90)), rule(False, True, peers=("10.0.0.0/8", "2001:db8:ffff::/48"))))
     assert place.met("r1", "r2", protocol, R2.address4)
     assert place.met("r1", "r2", protocol, R2.address6)
+
+
+@BOTH
+@pytest.mark.parametrize("inbound", [True, False])
+def test_no_allow_lifts_what_is_firm(place, protocol, inbound):
+    """INV-09: on a network of others its owner's list holds as well; an instance may deny more, and where the owner denies nothing its own decides."""
+    nic, deny, allow = R2 if inbound else R1, rule(False, inbound, protocol, (80, 80)), rule(True, inbound)
+
+    def says(firm: tuple[RulePlan, ...], own: tuple[RulePlan, ...]) -> list[bool]:
+        place.filter.apply((with_nic(RED, nic, firm=firm, rules=own), *ALL[1:]))
+        return [place.met("r1", "r2", protocol, address) for address in (R2.address4, R2.address6)]
+
+    assert says((deny,), (allow,)) == [False, False]
+    assert says((deny,), ()) == [False, False]
+    assert says((allow,), (deny,)) == [False, False]
+    assert says((allow, deny), (allow,)) == [True, True]
+    assert says((allow,), ()) == [True, True]
+
+
+def test_a_new_firm_deny_ends_what_is_open_under_an_allow(place):
+    """SEC-F3."""
+    allow = rule(True, True)
+    place.filter.apply(with_rules(allow))
+    with place.spaces["r1"].inside():
+        near = socket.create_connection((R2.address4, 80), timeout=2)
+    with near, place.doors["r2", "tcp", 4].accept()[0] as far:
+        far.settimeout(spaces.SILENCE)
+        near.send(b"one")
+        assert far.recv(10) == b"one"
+        place.filter.apply((with_nic(RED, R2, firm=(rule(False, True, "tcp", (80, 80)),), rules=(allow,)), *ALL[1:]))
+        near.send(b"two")
+        with pytest.raises(TimeoutError):
+            far.recv(10)
+
+
+def test_what_is_for_everybody_is_firmly_denied(place):
+    """A broadcast that the owner denies reaches nobody who allows it."""
+    broadcast, door = "192.168.33.255", place.doors["r2", "udp", 4]
+    words = f.ethernet(R1.mac, f.BROADCAST, f.IP4, f.ip4(R1.address4, broadcast, f.UDP, f.udp(5000, 80)))
+    inject(place, "r1", words)
+    assert hears(door) == R1.address4
+    place.filter.apply((with_nic(RED, R2, firm=(rule(False, True, "udp"),), rules=(rule(True, True),)), *ALL[1:]))
+    inject(place, "r1", words)
+    assert hears(door) == "silence"
 
 
 @BOTH

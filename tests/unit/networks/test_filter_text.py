@@ -60,6 +60,17 @@ def test_nics_with_the_same_rules_share_a_chain():
     assert text.count(f"counter name {counter_name(rules[0].id)}") == 2  # once in each table
 
 
+def test_of_two_lists_the_firm_one_judges_before():
+    """NICs under the same firm list share its chain, whatever their own rules are; one without rules of its own goes straight to it."""
+    firm, own = (rule(10, inbound=True),), (rule(11, allow=True, inbound=True),)
+    text = render(TAG, (replace(NAT, nics=(replace(PLAIN, firm=firm, rules=own), replace(DUAL, firm=firm))),))
+    nets = text[text.index("table inet ow1a2b_nets {") :]
+    assert nets.count(f"counter name {counter_name(firm[0].id)} drop") == 1
+    assert f"jump in_1\n\t\tcounter name {counter_name(own[0].id)} return" in nets
+    assert f"{PLAIN.address4} : jump in_2" in nets
+    assert f"{DUAL.address4} : jump in_1" in nets
+
+
 def test_a_rule_for_nobody_fits_nothing():
     """SEC-F3: an empty group is nobody, not everybody."""
     nobody = rule(9, allow=True, peers=())
@@ -136,6 +147,7 @@ def test_refuses_networks_that_are_not_what_they_should_be(changes, words):
         ({"rules": (rule(1, peers=("bob",)),)}, "'bob' is no address or CIDR"),
         ({"rules": (rule(1, peers=("10.0.0.0/8 } accept",)),)}, "no address or CIDR"),
         ({"rules": (rule(1, allow="no"),)}, "is no rule"),
+        ({"firm": (rule(1, allow="no"),)}, "is no rule"),
         ({"rules": (replace(rule(1), id="1 } accept"),)}, "is no rule"),
         ({"forwards": (ForwardPlan(Endpoint("tcp", "::1", 80), 80),)}, "not an IPv4 address"),
         ({"forwards": (replace(LOCAL, guest_port=0),)}, "0 is not a port"),

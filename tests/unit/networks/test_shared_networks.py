@@ -101,6 +101,20 @@ def test_a_preview_of_ones_own_rules_tells_no_rule_of_the_owners(
     assert not PortForward.objects.exists()
 
 
+def test_what_the_owner_denies_no_other_teams_rule_lifts(lend: Any, other_team: Team, secret: Instance, mine: Instance) -> None:
+    """INV-09: of the owner's own instances the list comes first, of the others' both lists hold."""
+    network = lend(other_team)
+    attach(secret, network)
+    attach(mine, network)
+    set_rules(network, [RuleSpec("deny", "in", "tcp", "25")], actor=SYSTEM)
+    set_rules(mine, [RuleSpec("allow", "in", "tcp", "25")], actor=SYSTEM)
+    plan = network_plan(network)
+    nics = {nic.mac: nic for nic in plan.nics}
+    own, other = nics[secret.nics.get().mac], nics[mine.nics.get().mac]
+    assert ([rule.allow for rule in own.rules], own.firm) == ([False, False], ())
+    assert ([rule.allow for rule in other.rules], [rule.allow for rule in other.firm]) == ([True], [False])
+
+
 def test_the_page_of_another_teams_network_keeps_what_is_theirs(
     signed_in: SignedIn, api: ApiOf, olga: User, lend: Any, other_team: Team, secret: Instance
 ) -> None:
