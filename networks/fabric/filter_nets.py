@@ -6,6 +6,7 @@ same bridge. Packets are judged one by one in the direction of the connection's 
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from networks.fabric import filter_servers as servers
 from networks.fabric.base import Counts, Mode, NetworkPlan, NicPlan
 from networks.fabric.filter_forwards import nat
 from networks.fabric.filter_rules import RuleBook, inbound, outbound
@@ -23,7 +24,14 @@ def table(name: str, networks: Sequence[NetworkPlan], counts: Counts, wildcard: 
     """The table's text. `wildcard` fits the names of all links of the installation."""
     nics = [nic for plan in networks for nic in plan.nics]
     book = RuleBook(nics, {"out": outbound, "in": inbound})
-    parts = [*_sets(networks), book.text(counts.rules), *_rule_maps(nics, book), *_chains(wildcard), *nat(networks)]
+    parts = [
+        *_sets(networks),
+        *servers.sets(networks),
+        book.text(counts.rules),
+        *_rule_maps(nics, book),
+        *_chains(wildcard),
+        *nat(networks),
+    ]
     return f"table inet {name} {{\n" + "\n".join(parts) + "}\n"
 
 
@@ -157,7 +165,9 @@ def _host(wildcard: str) -> Iterator[str]:
     # The host's own words to a guest are not judged; what a forward leads there is, whoever knocked. For an uplink's guest the host
     # is one of its LAN.
     yield chain("led", [*_CONTROL, "ip daddr vmap @in4", "ip6 daddr vmap @in6"])
+    yield from servers.chains()
     yield base_chain("output", "filter", "output", "filter", [
+        "meta skuid @servers goto served",
         "ct direction reply accept",
         "ct status dnat goto led",
         "oifname @uplinks goto led",

@@ -15,6 +15,7 @@ _CODE = "bad_network"
 _TAG = re.compile(r"[0-9a-f]{4}", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _CheckRules = Callable[[tuple[RulePlan, ...]], tuple[RulePlan, ...]]
+_HIGHEST_UID = 2**32 - 2  # 2**32-1 means "no change" to setuid(2)
 _HIGHEST_RATE = 400_000_000  # kbit/s: more than any link has
 
 
@@ -54,6 +55,8 @@ def _network(tag: str, plan: NetworkPlan, rules: _CheckRules) -> NetworkPlan:
         if not names.is_bridge(bridge, tag):
             raise FabricError(_CODE, f"{bridge[:40]!r} is no bridge of installation {tag}.")
     net4, net6 = _network4(plan.cidr4), _network6(plan.cidr6)
+    if type(plan.uid) is not int or not 0 <= plan.uid <= _HIGHEST_UID:
+        raise FabricError(_CODE, f"{plan.uid!r} is no user id.")
     gateways = _host_of(net4, plan.gateway4), _host6(net6, plan.gateway6)
     return replace(
         plan,
@@ -61,6 +64,7 @@ def _network(tag: str, plan: NetworkPlan, rules: _CheckRules) -> NetworkPlan:
         gateway4=gateways[0],
         cidr6=str(net6 or ""),
         gateway6=gateways[1],
+        resolvers=tuple(sorted({_address(resolver) for resolver in plan.resolvers})),
         linked=tuple(sorted({bridge for bridge in plan.linked if bridge != plan.bridge})),
         nics=tuple(sorted((_nic(tag, nic, gateways, net4, net6, rules) for nic in plan.nics), key=lambda nic: nic.tap)),
     )
@@ -116,6 +120,12 @@ def _any_cidr(text: str) -> IPv4Network | IPv6Network:
         raise ValueError
     except ValueError:
         raise FabricError(_CODE, f"{text!r} is no address or CIDR.") from None
+
+
+def _address(text: str) -> str:
+    if not isinstance(text, str) or "/" in text:
+        raise FabricError(_CODE, f"{text!r} is no address.")
+    return str(_any_cidr(text).network_address)
 
 
 def _forward(forward: ForwardPlan) -> ForwardPlan:

@@ -48,7 +48,7 @@ def _collection(word: str, name: str, kind: str, elements: Iterable[str], flags:
 
 
 def _size(count: int) -> int:
-    """Room for `count` elements. Of a known size, the kernel takes its quicker kind of hash table; in steps, so that few changes need another."""
+    """Room for `count` elements and a few more. Where it knows the size, the kernel takes its quicker kind of hash table."""
     return 1 << max(_LEAST_BITS, (count - 1).bit_length())
 
 

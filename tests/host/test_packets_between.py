@@ -121,6 +121,52 @@ def test_of_the_host_no_listener_is_reached(place, protocol, who):
         assert place.knock(who, "host", protocol, address, 6379) in UNHEARD, address
 
 
+SERVER = 950_001  # a uid that nobody else has
+
+
+@pytest.fixture
+def served(place) -> Iterator[None]:
+    """A network's own server is at work, for one that asks the outside and for an isolated one."""
+    place.filter.apply(
+        (replace(FORWARDED[0], uid=SERVER, resolvers=(OUTSIDE, OUTSIDE6)), *FORWARDED[1:2], replace(CELL, uid=SERVER + 1), *FORWARDED[3:])
+    )
+    yield
+    place.filter.apply(FORWARDED)
+
+
+@BOTH
+def test_a_server_that_was_broken_into_reaches_nothing(place, served, protocol):
+    """INV-09: as its user: neither the host's listeners, nor guests, nor the outside; nor through a forward. Others of the host do."""
+    targets = [("host", "127.0.0.1", 6379), ("host", HOST, 6379), ("host", "::1", 6379)]
+    targets += [
+        ("r1", R1.address4, 80),
+        ("r1", R1.address6, 80),
+        ("b1", B1.address4, 80),
+        ("outside", OUTSIDE, 80),
+        ("outside", OUTSIDE6, 80),
+    ]
+    targets += [("r1", HOST, 18081), ("r1", "127.0.0.1", 18080), ("u1", U1.address4, 80)]
+    for at, address, number in targets:
+        assert place.knock("host", at, protocol, address, number) not in UNHEARD, (at, address)
+        for uid in (SERVER, SERVER + 1):
+            assert place.knock("host", at, protocol, address, number, uid=uid) in UNHEARD, (uid, at, address)
+
+
+@BOTH
+def test_a_server_asks_the_resolvers_of_its_network_and_nobody_else(place, served, protocol):
+    """With none of its own it may ask any, for those are the host's of the moment."""
+    outside = place.spaces["outside"]
+    with (
+        closing(spaces.listener(outside, protocol, "0.0.0.0", 53)) as far,
+        closing(spaces.listener(HERE, protocol, "127.0.0.1", 53)) as near,
+    ):
+        assert spaces.knock(HERE, far, protocol, OUTSIDE, 53, uid=SERVER) == HOST
+        assert spaces.knock(HERE, near, protocol, "127.0.0.1", 53, uid=SERVER) in UNHEARD
+        assert spaces.knock(HERE, far, protocol, OUTSIDE, 53, uid=SERVER + 1) in UNHEARD
+        place.filter.apply((replace(FORWARDED[0], uid=SERVER), *FORWARDED[1:]))
+        assert spaces.knock(HERE, near, protocol, "127.0.0.1", 53, uid=SERVER) == "127.0.0.1"
+
+
 def test_a_refusal_is_quick(place):
     """A guest that asks its gateway for what it has not hears so at once."""
     assert place.knock("r1", "host", "tcp", RED.gateway4, 6379) == "refused"

@@ -68,7 +68,7 @@ def test_without_a_rule_that_fits_it_is_allowed(place, protocol):
 @BOTH
 @pytest.mark.parametrize("inbound", [True, False])
 def test_no_allow_lifts_what_is_firm(place, protocol, inbound):
-    """INV-09: on a network of others its owner's list holds as well; an instance may deny more, and where the owner denies nothing its own decides."""
+    """INV-09: on a network of others its owner's list holds as well; an instance may deny more, and lifts nothing."""
     nic, deny, allow = R2 if inbound else R1, rule(False, inbound, protocol, (80, 80)), rule(True, inbound)
 
     def says(firm: tuple[RulePlan, ...], own: tuple[RulePlan, ...]) -> list[bool]:

@@ -37,15 +37,16 @@ RULED = NicPlan(
 NAT = NetworkPlan(
     id=UUID(int=101), name="br0", bridge="ow1a2b00000001b", mode=Mode.NAT, cidr4="192.168.33.0/24", gateway4="192.168.33.1",
     cidr6="fd12:3456:789a::/64", gateway6="fd12:3456:789a::1", nics=(PLAIN, DUAL, RULED), linked=("ow1a2b00000003b",),
+    resolvers=("192.0.2.53", "2001:db8::53"), uid=910_201,
 )  # fmt: skip
 ROUTED = NetworkPlan(
     id=UUID(int=103), name="br2", bridge="ow1a2b00000003b", mode=Mode.NAT, cidr4="192.168.35.0/24", gateway4="192.168.35.1",
     cidr6="2001:db8:35::/64", gateway6="2001:db8:35::1", is_nat6=False,
-    nics=(NicPlan("ow1a2b0000000et", "02:00:00:00:00:0e", "erin", "192.168.35.2", "2001:db8:35::2", rules=(NO_MAIL, REST)),),
+    nics=(NicPlan("ow1a2b0000000et", "02:00:00:00:00:0e", "erin", "192.168.35.2", "2001:db8:35::2", rules=(NO_MAIL, REST)),), uid=910_203,
 )  # fmt: skip
 ISOLATED = NetworkPlan(
     id=UUID(int=102), name="br1", bridge="ow1a2b00000002b", mode=Mode.ISOLATED, cidr4="192.168.34.0/24", gateway4="192.168.34.1",
-    nics=(NicPlan("ow1a2b0000000dt", "02:00:00:00:00:0d", "dave", "192.168.34.2"),),
+    nics=(NicPlan("ow1a2b0000000dt", "02:00:00:00:00:0d", "dave", "192.168.34.2"),), uid=910_202,
 )  # fmt: skip
 UPLINK = NetworkPlan(
     id=UUID(int=104), name="lan", bridge="ow1a2b00000004b", mode=Mode.UPLINK, cidr4="198.51.100.0/24", gateway4="198.51.100.254",
