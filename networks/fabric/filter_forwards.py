@@ -1,11 +1,16 @@
-"""Address translation in the inet table: forwards to bridged guests, and the host's own address for those who leave. Pure."""
+"""Address translation in the inet table: forwards to bridged guests, and the host's own address for those who leave. Pure.
+
+The kernel asks these chains once for each connection, about its first packet: so here stands, too, how many a guest may have open.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from networks.fabric.base import Endpoint, Mode, NetworkPlan
 from networks.fabric.guard import ANY_ADDRESS
-from networks.fabric.nft_text import base_chain, named_map, named_set
+from networks.fabric.nft_text import base_chain, chain, named_map, named_set
+
+CONNECTIONS = 4096  # that one NIC asked for and that conntrack follows at a time: the table is the whole host's
 
 _EXACT = "dnat ip to ip daddr . meta l4proto . th dport map"
 _ANY = "fib daddr type local dnat ip to meta l4proto . th dport map"
@@ -42,7 +47,10 @@ def _forwards(networks: Sequence[NetworkPlan]) -> Iterator[str]:
         f"{public.protocol} . {public.port}": target for public, target in everywhere.items()
     })  # fmt: skip
     # From outside nothing for 127/8 is led anywhere: translated, it would pass for a packet that may come in.
-    outside = ["ip daddr 127.0.0.0/8 return", f"{_EXACT} @published", f"{_ANY} @everywhere"]
+    yield named_set("tracked", "type ether_addr", (), flags="dynamic")
+    yield chain("crowd", [f"add @tracked {{ ether saddr ct count over {CONNECTIONS} }} drop"])
+    room = ["iifname . ip saddr @guests4 jump crowd", "iifname . ip6 saddr @guests6 jump crowd"]
+    outside = [*room, "ip daddr 127.0.0.0/8 return", f"{_EXACT} @published", f"{_ANY} @everywhere"]
     yield base_chain("nat_prerouting", "nat", "prerouting", "dstnat", outside)
     inside = [f"{_EXACT} @on_loopback", f"{_EXACT} @published", f"{_ANY} @everywhere"]
     yield base_chain("nat_output", "nat", "output", "-100", inside)

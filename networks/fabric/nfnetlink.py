@@ -23,6 +23,7 @@ _TRIES = 20
 _TABLE, _NAME = 1, 2  # NFTA_*_TABLE, NFTA_TABLE_NAME; NFTA_{SET,OBJ}_NAME, NFTA_SET_ELEM_LIST_SET
 _OBJECT_TYPE, _OBJECT_DATA, _COUNTER, _LIMIT = 3, 4, 1, 4  # NFTA_OBJ_*, NFT_OBJECT_*
 _OCTETS, _PACKETS = 1, 2  # NFTA_COUNTER_*
+_SET_FLAGS, _FILLED_BY_PACKETS = 3, 0x20  # NFTA_SET_FLAGS, NFT_SET_EVAL
 _ELEMENTS = 3  # NFTA_SET_ELEM_LIST_ELEMENTS
 _KIND = 0x3FFF  # of an attribute, without its flags
 _ROOM = 1 << 18  # bytes of one answer: more than the kernel ever sends
@@ -74,7 +75,9 @@ def _parts(netlink: socket.socket, family: int, table: str) -> Iterator[bytes]:
     yield from _dump(netlink, _GET_RULE, family, own)
     for message in _dump(netlink, _GET_SET, family, own):
         yield message
-        yield from sorted(_elements(netlink, family, own, dict(_attributes(message))[_NAME]))  # their order is the kernel's affair
+        of = dict(_attributes(message))
+        if not int.from_bytes(of.get(_SET_FLAGS, b""), "big") & _FILLED_BY_PACKETS:
+            yield from sorted(_elements(netlink, family, own, of[_NAME]))  # their order is the kernel's affair
     yield from _dump(netlink, _GET_OBJECT, family, own, (_OBJECT_TYPE, struct.pack("!I", _LIMIT)))
 
 

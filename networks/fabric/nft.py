@@ -19,6 +19,11 @@ def apply(text: str) -> None:
         raise FabricError("rules_refused", f"The kernel refused the host's firewall rules: {_first_line(done.stderr)}")
 
 
+def takes(text: str) -> bool:
+    """Whether nft and the kernel would take `text`. Changes nothing."""
+    return _run(("-c", "-f", "-"), text).returncode == 0
+
+
 def tables() -> list[str]:
     """Names of all `inet` tables, anybody's."""
     return [item["table"]["name"] for item in _json("list", "tables", "inet") if "table" in item]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from networks.fabric.base import Count
 
 _LEAST_BITS = 6
+_MOST = 65_536  # elements of a set that the kernel fills itself
 
 
 def braces(elements: Iterable[str]) -> str:
@@ -41,6 +42,8 @@ def named_map(name: str, kind: str, elements: Mapping[str, str]) -> str:
 def _collection(word: str, name: str, kind: str, elements: Iterable[str], flags: str) -> str:
     listed = list(elements)
     lines = [kind, f"flags {flags}" if flags else f"size {_size(len(listed))}"]
+    if flags == "dynamic":
+        lines.append(f"size {_MOST}")
     if listed:
         joined = ",\n\t\t\t".join(listed)
         lines.append(f"elements = {{\n\t\t\t{joined}\n\t\t}}")

@@ -12,6 +12,7 @@ from networks.fabric.base import FabricError, Finding, Mode, NetworkPlan
 
 _BRIDGE_NETFILTER = "bridge/bridge-nf-call-iptables"  # there as soon as br_netfilter is
 _LEGACY = Path("/usr/sbin/iptables-legacy")
+_LIMIT = "table inet owprobe {\n\tchain probe {\n\t\tct count over 1 drop\n\t}\n}\n"  # looked at by nft, made by nobody
 _DHCP, _PERMANENT = 16, 0x80  # RTPROT_DHCP, IFA_F_PERMANENT
 _SECONDS = 10
 
@@ -44,6 +45,10 @@ def _modprobe(*options: str) -> bool:
 def _tools(network: NetworkPlan) -> Iterator[Finding]:
     if not nft.NFT.exists():
         yield Finding("no_nft", f"{nft.NFT} is not there. Install Debian's package nftables.", fatal=True)
+    elif not nft.takes(_LIMIT):
+        yield Finding(
+            "no_connection_limit", "The kernel has no nft_connlimit, so one guest could use up the host's connections.", fatal=True
+        )
     if dnsmasq_text.is_needed(network) and not dnsmasq.DNSMASQ.exists():
         yield Finding("no_dnsmasq", f"{dnsmasq.DNSMASQ} is not there. Install Debian's package dnsmasq-base.", fatal=True)
     if sysctls.read(_BRIDGE_NETFILTER) is None and not _modprobe("--dry-run"):

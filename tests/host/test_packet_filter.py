@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from networks.fabric import nfnetlink, nft
+from networks.fabric import nfnetlink, nft, preflight
 from networks.fabric.base import Counts, FabricError, NicCounts
 from networks.fabric.filter import render
 from networks.fabric.packet_filter import PacketFilter
@@ -253,6 +253,15 @@ def test_counters_are_of_one_moment(one, monkeypatch):
     socket = Meddled(lambda: nft.apply(text))
     monkeypatch.setattr(nfnetlink, "_opened", lambda: socket)
     assert one.counts().nics == {nic.tap: NicCounts() for nic in nics[1:]}
+
+
+def test_a_kernel_that_counts_no_connections_is_named_before(one, monkeypatch):
+    """Fatal, for the whole filter would be refused; the look itself makes no table."""
+    before = nfnetlink.generation()
+    assert "no_connection_limit" not in [finding.code for finding in preflight.look(NAT, TAG)]
+    assert nfnetlink.generation() == before
+    monkeypatch.setattr("networks.fabric.preflight._LIMIT", "table inet owprobe {\n\tchain probe {\n\t\tct frobnicate drop\n\t}\n}\n")
+    assert ("no_connection_limit", True) in [(finding.code, finding.fatal) for finding in preflight.look(NAT, TAG)]
 
 
 def test_without_networks_nothing_is_left(one):

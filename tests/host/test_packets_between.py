@@ -1,11 +1,14 @@
 """T4, the other half: which networks meet, what guests reach of the host, where forwards lead. With real sockets in namespaces."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from networks.fabric.filter_forwards import CONNECTIONS
 from tests.host import frames as f
 from tests.host import spaces
 from tests.host.meeting import (
@@ -119,6 +122,39 @@ def test_of_the_host_no_listener_is_reached(place, protocol, who):
     assert place.knock("host", "host", protocol, HOST, 6379) == HOST
     for address in addresses:
         assert place.knock(who, "host", protocol, address, 6379) in UNHEARD, address
+
+
+@pytest.fixture
+def uncounted(place) -> Iterator[None]:
+    """What other tests opened counts no more, and what this one opens is not held against them: new tables begin anew."""
+    place.filter.remove()
+    place.filter.apply(FORWARDED)
+    yield
+    place.filter.remove()
+    place.filter.apply(FORWARDED)
+
+
+def test_a_guest_that_opens_many_leaves_room_for_others(place, uncounted):
+    """SEC-G3: of what conntrack follows, a NIC has its share, over both families; that of others and of the host is theirs."""
+    before = _tracked()
+    with place.spaces["r1"].inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as guest:
+        for number in range(CONNECTIONS - 500):
+            guest.sendto(b"?", (R2.address4, 1024 + number))
+    with place.spaces["r1"].inside(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as guest:
+        for number in range(2000):
+            guest.sendto(b"?", (R2.address6, 1024 + number))
+    assert CONNECTIONS <= _tracked() - before <= CONNECTIONS + 50
+    for address in (R2.address4, R2.address6, OUTSIDE, OUTSIDE6):
+        assert place.knock("r1", "outside" if address in (OUTSIDE, OUTSIDE6) else "r2", "tcp", address) in UNHEARD
+    assert place.knock("r2", "r1", "tcp", R1.address4) == R2.address4
+    assert place.knock("c1", "c2", "tcp", C2.address4) == C1.address4
+    assert place.knock("b1", "outside", "tcp", OUTSIDE) == HOST
+    assert place.knock("host", "r2", "tcp", R2.address4) == RED.gateway4
+    assert place.filter.holds(FORWARDED)
+
+
+def _tracked() -> int:
+    return int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text())
 
 
 SERVER = 950_001  # a uid that nobody else has
