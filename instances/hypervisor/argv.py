@@ -38,7 +38,7 @@ class Descriptors:
     control: int  # listening unix sockets
     watch: int
     status_log: int  # open for appending
-    kernel: int  # memfds: QEMU opens these again by path, which as another uid works with memfds alone
+    kernel: int  # QEMU opens these again by path, which as another uid works with memfds and with files that anybody may read
     initrd: int | None = None
     vhost: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # number of a NIC on a tap → the kernel's vhost-net, one a queue
 

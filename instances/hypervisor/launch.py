@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ def opened(machine: Machine, paths: RunPaths, group: int) -> Iterator[Opened]:
             control=keep(listen(paths.control, 0o600, 0)),
             watch=keep(listen(paths.watch, 0o660, group)),
             status_log=keep(open_log(paths.status_log, 0o660, group)),
-            kernel=keep(memfd("kernel", (machine.kernel,))),
+            kernel=keep(open_kernel(machine.kernel)),
             initrd=keep(memfd("initrd", machine.initrd)) if machine.initrd else None,
             vhost={number: tuple(keep(fd) for fd in vhost_nets(len(nic.fds))) for number, nic in taps.items()},
         )
@@ -87,9 +88,11 @@ def vhost_nets(queues: int) -> Iterator[int]:
             yield os.open(DEVICE_VHOST_NET, os.O_RDWR | os.O_CLOEXEC)
 
 
-def release_kernel(fd: int) -> None:
-    """Give back the memory of a kernel's memfd: QEMU reads it once. (An initrd's it maps, and reads again at each reset.)"""
-    os.ftruncate(fd, 0)
+def open_kernel(path: Path) -> int:
+    """The kernel, such that QEMU may open it again as another uid: the file itself where anybody may read it, else a copy in memory."""
+    if path.stat().st_mode & stat.S_IROTH:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return memfd("kernel", (path,))
 
 
 def listen(path: Path, mode: int, group: int) -> int:

@@ -220,12 +220,8 @@ class QemuHypervisor:
         undo.callback(self._cgroups.remove, machine.id)
         limits = self._cgroups.prepare(machine)
         undo.callback(self._end_all, machine.id)
-        child, last, kernel = self._spawn(machine, paths, limits)
-        with ExitStack() as closing:
-            closing.callback(os.close, kernel)
-            seen = self._await_answer(machine, paths, child, last)
-            launch.release_kernel(kernel)
-            return seen
+        child, last = self._spawn(machine, paths, limits)
+        return self._await_answer(machine, paths, child, last)
 
     def _make_directories(self, paths: RunPaths, undo: ExitStack) -> None:
         for directory in (paths.run, paths.state):
@@ -234,8 +230,8 @@ class QemuHypervisor:
                 undo.callback(shutil.rmtree, directory, ignore_errors=True)
             launch.make_directory(directory, self._group)
 
-    def _spawn(self, machine: Machine, paths: RunPaths, limits: str) -> tuple[subprocess.Popen[bytes], Record, int]:
-        """Record the start and make it. The last value is a descriptor of the kernel's memfd."""
+    def _spawn(self, machine: Machine, paths: RunPaths, limits: str) -> tuple[subprocess.Popen[bytes], Record]:
+        """Record the start and make it."""
         with launch.opened(machine, paths, self._group) as files:
             command = argv.command_line(machine, files.fds)
             command[0] = identity.argv0(paths.run, command[0])
@@ -243,7 +239,7 @@ class QemuHypervisor:
             last = Record(boot, identity.host_boot(), command, machine.accelerator, limits, time.time())
             record.write(paths.run, last)
             record.forget_marks(paths.run)
-            return launch.spawn(machine, command, files), last, os.dup(files.fds.kernel)
+            return launch.spawn(machine, command, files), last
 
     def _await_answer(self, machine: Machine, paths: RunPaths, child: subprocess.Popen[bytes], last: Record) -> Observation:
         process = identity.running(child.pid)

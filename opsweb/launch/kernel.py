@@ -117,6 +117,7 @@ def lay(tree: Path, target: Path, gid: int) -> None:
     image = next(tree.glob("boot/vmlinuz-*"))
     version = image.name.removeprefix("vmlinuz-")
     _copy(image, target / "boot" / image.name, gid)
+    (target / "boot" / image.name).chmod(0o644)  # each QEMU opens it again, under a uid of its own
     # Debian 13 and later lay the modules under usr/lib.
     source = next(path for path in (tree / "lib/modules" / version, tree / "usr/lib/modules" / version) if path.is_dir())
     modules = target / "lib/modules" / version

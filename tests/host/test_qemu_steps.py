@@ -26,7 +26,7 @@ STEPS = [
     *((launch, "listen", call) for call in range(2)),
     (launch, "make_pipe", 0),
     *((launch, "open_log", call) for call in range(3)),
-    (launch, "memfd", 0),
+    (launch, "open_kernel", 0),
     (record, "write", 0),
     (record, "forget_marks", 0),
     (launch, "spawn", 0),
@@ -34,7 +34,6 @@ STEPS = [
     (record, "write", 1),
     (qemu.qmp, "status", 0),
     (record, "write", 2),
-    (launch, "release_kernel", 0),
 ]
 ENDS = [(identity, "find", 0), (record, "mark", 0), (identity, "end", 0), (Path, "unlink", 0), (Path, "unlink", 2), (Cgroups, "remove", 0)]
 ERASURES = [(shutil, "rmtree", 0), (shutil, "rmtree", 1), (qemu.locks, "remove", 0)]

@@ -1,5 +1,6 @@
 """The files a QEMU is given: sockets, logs and memfds, and who may open them."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -50,6 +51,19 @@ def test_parts_follow_each_other_each_padded_to_four_bytes(tmp_path):
     (tmp_path / "base").write_bytes(b"base!")
     fd = launch.memfd("initrd", (tmp_path / "base", b"xy", b"four"))
     assert os.pread(fd, 100, 0) == b"base!\0\0\0xy\0\0four"
+    os.close(fd)
+
+
+@pytest.mark.parametrize(("mode", "shared"), [(0o644, True), (0o640, False)])
+def test_a_kernel_that_anybody_may_read_is_not_copied(tmp_path, mode, shared):
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"kern")
+    kernel.chmod(mode)
+    fd = launch.open_kernel(kernel)
+    assert (os.fstat(fd).st_ino == kernel.stat().st_ino) is shared
+    assert os.pread(fd, 100, 0) == b"kern"
+    with pytest.raises(OSError, match="descriptor") if shared else contextlib.nullcontext():
+        os.write(fd, b"x")  # what QEMU is given of the file itself is for reading
     os.close(fd)
 
 
