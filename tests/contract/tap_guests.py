@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
+Answer = TypeVar("Answer")
 _HEADER = bytes(10)  # virtio_net_hdr, before each frame of a tap with IFF_VNET_HDR
 _COOKIE = bytes.fromhex("63825363")
 _BROADCAST = b"\xff" * 6
 DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
+_PATIENCE = 15.0  # seconds: for what must come
+_AGAIN = 1.0  # seconds after which a client asks anew: SOL_TIMEOUT of RFC 8415
 
 
 @dataclass
@@ -65,55 +69,72 @@ class TapGuest:
         return None
 
     def lease(self) -> dict[int, bytes]:
-        """DISCOVER to ACK; fails the test otherwise."""
-        # A guest asks again, too: the bridge has its carrier a moment after the tap.
-        offer = self.ask_dhcp(DISCOVER) or self.ask_dhcp(DISCOVER)
-        assert offer is not None, "nobody offered an address"
+        """DISCOVER to ACK, asked again as RFC 2131 (4.1) has it; fails the test otherwise."""
+        offer = _asked_until(lambda: self.ask_dhcp(DISCOVER, seconds=_AGAIN), "nobody offered an address")
         assert offer[53] == bytes([OFFER])
-        answer = self.ask_dhcp(REQUEST, wanted=str(IPv4Address(offer[0])), server=str(IPv4Address(offer[54])))
-        assert answer is not None, "nobody acknowledged"
-        return answer
+        wanted, server = str(IPv4Address(offer[0])), str(IPv4Address(offer[54]))
+        return _asked_until(lambda: self.ask_dhcp(REQUEST, wanted=wanted, server=server, seconds=_AGAIN), "nobody acknowledged")
 
-    def ask_dhcp6(self, seconds: float = 3.0) -> IPv6Address | None:
+    def lease6(self) -> IPv6Address:
+        """The address of a reply, asked for again as RFC 8415 (15) has it; fails the test otherwise."""
+        return _asked_until(lambda: self.ask_dhcp6(_AGAIN), "nobody gave an IPv6 address")
+
+    def await_router(self) -> bytes:
+        """The body of a router's advertisement, asked for until it comes: the bridge has its carrier and its link-local address
+        a moment after the tap, and only then is anybody served."""
+        return _asked_until(lambda: self.solicit_router(0.2), "no router announced itself")
+
+    def ask_dhcp6(self, seconds: float) -> IPv6Address | None:
         """The address of the server's reply to a SOLICIT with rapid commit or to the REQUEST after it (RFC 8415)."""
+        transaction = os.urandom(3)
         duid = self.client_id or b"\0\x03\0\x01" + self.hardware
         client = struct.pack("!HH", 1, len(duid)) + duid
         association = struct.pack("!HHIII", 3, 12, 1, 0, 0)
-        self._send_dhcp6(1, client + association)
-        for kind, options in self._dhcp6_answers(seconds):
+        self._send_dhcp6(1, transaction, client + association)
+        for kind, options in self._dhcp6_answers(transaction, seconds):
             if kind == 2:  # ADVERTISE: ask that server
                 server = options[2]
-                self._send_dhcp6(3, client + association + struct.pack("!HH", 2, len(server)) + server)
+                self._send_dhcp6(3, transaction, client + association + struct.pack("!HH", 2, len(server)) + server)
             elif kind == 7 and 3 in options:  # REPLY
                 inner = _options6(options[3][12:])
                 return IPv6Address(inner[5][:16]) if 5 in inner else None
         return None
 
-    def solicit_router(self, seconds: float = 3.0) -> bytes | None:
+    def solicit_router(self, seconds: float) -> bytes | None:
         """The body of the router advertisement that answers."""
         body = struct.pack("!BBHI", 133, 0, 0, 0) + b"\x01\x01" + self.hardware
         self.send(bytes.fromhex("333300000002"), 0x86DD, _ip6(self.link_local, IPv6Address("ff02::2"), 58, body))
-        return next(
-            (frame[54:] for frame in self.frames(seconds) if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 134), None
-        )
+        return next((frame[54:] for frame in self._frames6(seconds) if frame[20] == 58 and frame[54] == 134), None)
 
-    def _send_dhcp6(self, kind: int, options: bytes) -> None:
-        message = bytes([kind]) + b"own" + options + struct.pack("!HHH", 8, 2, 0)
+    def _send_dhcp6(self, kind: int, transaction: bytes, options: bytes) -> None:
+        message = bytes([kind]) + transaction + options + struct.pack("!HHH", 8, 2, 0)
         udp = struct.pack("!HHHH", 546, 547, 8 + len(message), 0) + message
         self.send(bytes.fromhex("333300010002"), 0x86DD, _ip6(self.link_local, IPv6Address("ff02::1:2"), 17, udp))
 
-    def _dhcp6_answers(self, seconds: float) -> Iterator[tuple[int, dict[int, bytes]]]:
+    def _dhcp6_answers(self, transaction: bytes, seconds: float) -> Iterator[tuple[int, dict[int, bytes]]]:
+        for frame in self._frames6(seconds):
+            if frame[20] == 17 and frame[56:58] == b"\x02\x22" and frame[63:66] == transaction:
+                yield frame[62], _options6(frame[66:])
+
+    def _frames6(self, seconds: float) -> Iterator[bytes]:
+        """IPv6 packets that arrive; who asks for our MAC (RFC 4861) is told it, or the answer to us would never be sent."""
         for frame in self.frames(seconds):
             if frame[12:14] != b"\x86\xdd":
                 continue
             if frame[20] == 58 and frame[54] == 135 and frame[62:78] == self.link_local.packed:
                 self._advertise(frame)
-            elif frame[20] == 17 and frame[56:58] == b"\x02\x22":
-                yield frame[62], _options6(frame[66:])
+            yield frame
 
     def _advertise(self, solicitation: bytes) -> None:
         body = struct.pack("!BBHI", 136, 0, 0, 0x60000000) + self.link_local.packed + b"\x02\x01" + self.hardware
         self.send(solicitation[6:12], 0x86DD, _ip6(self.link_local, IPv6Address(solicitation[22:38]), 58, body))
+
+
+def _asked_until(ask: Callable[[], Answer | None], otherwise: str) -> Answer:
+    deadline = time.monotonic() + _PATIENCE
+    while (answer := ask()) is None:
+        assert time.monotonic() < deadline, otherwise
+    return answer
 
 
 def resolve(name: str, kind: int, server: str) -> tuple[int, list[str]]:
