@@ -86,6 +86,7 @@ async def test_a_restarted_watcher_goes_on_where_the_stream_ended(
     driver = QuietDriver(guest.directory)
     watcher._vms[guest.id] = vm_module.VmWatch(guest.id, driver, watcher._inotify, keep=64 * 1024, hint=lambda vm: None, first_byte=ignore)  # type: ignore[arg-type]
     assert await viewer.until(8) == b"one two "
+    await viewer.until_text("writer")  # the last that its socket asks of redis by itself: without an answer it would end
     redis_server.kill()
     grow(guest, b"three")
     redis_server.start()
