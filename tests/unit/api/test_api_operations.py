@@ -13,6 +13,7 @@ from instances.models import Instance
 from opsweb.core import operations
 from opsweb.core.access import SYSTEM
 from opsweb.core.models import Operation
+from opsweb.teams.api.waiting import hold
 from opsweb.teams.models import Team
 from tests.conftest import nothing_changes
 
@@ -81,13 +82,26 @@ def test_a_wait_ends_with_its_time(api: ApiOf, vic: User, stopped: Instance) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_wait_ends_with_the_operation(api: ApiOf, vic: User, stopped: Instance, team: Team) -> None:
+def test_a_wait_ends_with_the_operation(api: ApiOf, vic: User, stopped: Instance, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request is held in another thread; the end of the operation lets it go long before its time."""
     operation, answers = begin(stopped), []
-    client = api(vic)
+    client, looked = api(vic), threading.Event()
+    turns = threading.Lock()  # of SQLite in memory a reader and a writer at once get an error, where a file would let one wait
+
+    def hold_by_turns(look: Callable[[], Operation], *arguments: Any, **more: Any) -> Operation:
+        def look_alone() -> Operation:
+            with turns:
+                looked.set()
+                return look()
+
+        return hold(look_alone, *arguments, **more)
+
+    monkeypatch.setattr("instances.api.operations.hold", hold_by_turns)
     thread = threading.Thread(target=lambda: answers.append(client.get(f"operations/{operation.pk}/", wait=30).json()), daemon=True)
     thread.start()
-    operations.finish(operation, Operation.Status.SUCCEEDED)
+    assert looked.wait(15)
+    with turns:
+        operations.finish(operation, Operation.Status.SUCCEEDED)
     thread.join(15)
     assert [answer["status"] for answer in answers] == ["succeeded"]
 
