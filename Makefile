@@ -81,7 +81,7 @@ test-contract: ## both drivers against one suite; the real one needs root
 	$(ISOLATED) $(PYTEST) tests/contract
 
 test-host: ## real QEMU and kernel, in a network of its own
-	$(ISOLATED) $(PYTEST) tests/host tests/contract -m host
+	$(ISOLATED) $(PYTEST) tests/host tests/contract -m host -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: ## real Chromium against a real panel and a fake one
 	$(PYTEST) tests/browser

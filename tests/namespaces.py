@@ -12,6 +12,7 @@ import pytest
 
 OWN = Path("/proc/self/ns/net")
 CLONE_NEWNET = 0x40000000  # linux/sched.h
+CLONE_NEWNS = 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,6 +46,12 @@ def fresh_network() -> Iterator[None]:
     finally:
         _check(_libc.setns(before, CLONE_NEWNET))
         os.close(before)
+
+
+def leave_shared_mounts() -> None:
+    """One of several test processes of a run sees no mount of another. Nothing where nobody is isolated."""
+    if os.geteuid() == 0 and is_isolated():
+        _check(_libc.unshare(CLONE_NEWNS))  # private already: `unshare --mount` made them so
 
 
 def _check(returned: int) -> None:

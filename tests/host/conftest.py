@@ -4,13 +4,36 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.contract.hypervisors import QemuRig, short_directory
-from tests.namespaces import fresh_network, in_own_namespace
+from tests.namespaces import fresh_network, in_own_namespace, leave_shared_mounts
 
 PROGRAMS = Path(__file__).parent / "programs"
+# Of these each brings up a whole panel from this clone, and a host has one user `opsweb`: one after the other (see `real_panel`).
+WHOLE_PANELS = {"test_whole_road.py", "test_bridged_road.py", "test_browser.py"}
+
+
+class _ByFile(LoadScopeScheduling):
+    """A file's tests share what they boot, so one process runs them all; and one process all of WHOLE_PANELS."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "whole panels" if Path(file).name in WHOLE_PANELS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Asked when there are several processes; with `--dist loadfile` they share the files like this."""
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Of several processes each has its own mounts: a test may mount a resolv.conf."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        leave_shared_mounts()
 
 
 @pytest.fixture(scope="module", autouse=True)

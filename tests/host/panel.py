@@ -1,5 +1,6 @@
 """A whole panel as `make up` makes it, in directories and on ports of a test's own: every part real."""
 
+import fcntl
 import http.client
 import os
 import shutil
@@ -113,7 +114,13 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def real_panel() -> Iterator[RealPanel]:
-    """An up panel; taken down and away afterwards."""
+    """An up panel; taken down and away afterwards. One at a time: name its file in WHOLE_PANELS of conftest.py."""
+    with CLONE.joinpath("Makefile").open() as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield from _up_panel()
+
+
+def _up_panel() -> Iterator[RealPanel]:
     directory = Path(tempfile.mkdtemp(prefix="owp"))
     directory.chmod(0o755)
     panel = RealPanel(directory)

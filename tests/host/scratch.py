@@ -15,7 +15,8 @@ from tests.redis_server import running_redis
 
 CLONE = Path(__file__).resolve().parents[2]
 KERNEL = CLONE / "build" / "kernel"  # `make develop` puts it there
-UID_BASE = 830_000
+# Of several test processes each has uids of its own.
+UID_BASE = 830_000 + 5_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 class Scratch:
