@@ -180,7 +180,8 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
                 await self._say("bye", reason=error.message)
                 await self.close(4404)
                 return
-            await presence.renew(redis(), self.instance.pk, self.viewer)
+            with suppress(RedisError, OSError):  # redis is away: the rights are looked at all the same
+                await presence.renew(redis(), self.instance.pk, self.viewer)
 
     async def opsweb_changed(self, event: dict[str, Any]) -> None:
         """From core.events: pass on this instance's state."""

@@ -11,6 +11,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from instances import console
 from instances.console import Chunk
@@ -170,6 +171,26 @@ async def test_a_lost_right_ends_the_socket(guest: SimpleNamespace, watcher: Wat
     await database_sync_to_async(Membership.objects.filter(user=olga).delete)()
     await viewer.until_text("bye")
     assert (await viewer.socket.receive_output(5))["type"] == "websocket.close"
+
+
+async def test_a_right_lost_while_redis_is_away_ends_the_socket(
+    guest: SimpleNamespace, watcher: Watcher, olga: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INV-17."""
+    monkeypatch.setattr("instances.consumers.RECHECK_SECONDS", 0.1)
+    viewer = await Viewer(guest, await cookie_of(olga)).open()
+    await viewer.until_text("hello")
+    refused = asyncio.Event()
+
+    async def renew(*_: object) -> None:
+        refused.set()
+        raise RedisError("away")
+
+    monkeypatch.setattr("instances.presence.renew", renew)
+    async with asyncio.timeout(20):
+        await refused.wait()
+    await database_sync_to_async(Membership.objects.filter(user=olga).delete)()
+    await viewer.until_text("bye")
 
 
 async def test_nonsense_ends_the_socket(guest: SimpleNamespace, watcher: Watcher, olga: User) -> None:
