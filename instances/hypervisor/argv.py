@@ -43,8 +43,8 @@ class Descriptors:
     vhost: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # number of a NIC on a tap → the kernel's vhost-net, one a queue
 
 
-def command_line(machine: Machine, fds: Descriptors) -> list[str]:
-    """Program name and arguments.
+def command_line(machine: Machine, fds: Descriptors, mark: str) -> list[str]:
+    """Program name and arguments; `mark` (`identity.mark`) is what the process is found again by.
 
     Raises: ValueError for what no value of a machine can be (an unknown architecture, a NUL byte, a port of 70000).
     """
@@ -55,7 +55,7 @@ def command_line(machine: Machine, fds: Descriptors) -> list[str]:
         *_hardware(machine, architecture),
         *_monitor("control", fds.control),
         *_monitor("watch", fds.watch),
-        *_serial_ports(architecture, fds),
+        *_serial_ports(architecture, fds, mark),
         *_boot(machine, fds),
         *_nics(machine, fds),
     ]
@@ -132,12 +132,12 @@ def _monitor(name: str, fd: int) -> list[str]:
     return ["-chardev", f"socket,id={name},fd={fd},server=on,wait=off", "-mon", f"chardev={name},mode=control"]
 
 
-def _serial_ports(architecture: Architecture, fds: Descriptors) -> list[str]:
+def _serial_ports(architecture: Architecture, fds: Descriptors, mark: str) -> list[str]:
     # Not a socket with a logfile: a full socket makes QEMU log a byte twice, and a reader that rests stalls the guest.
     return [
         *("-chardev", "stdio,id=console,signal=off"),
         *("-serial", "chardev:console"),
-        *("-add-fd", f"fd={fds.status_log},set={FDSET_STATUS}"),
+        *("-add-fd", f"fd={fds.status_log},set={FDSET_STATUS},{mark}"),
         *("-chardev", f"file,id=status,path=/dev/fdset/{FDSET_STATUS},append=on"),
         *architecture.status_port,
     ]

@@ -1,7 +1,7 @@
 """Which processes of this host are QEMUs of ours: judged by pid and start time, or found by run directory and uuid (INV-07).
 
-The name a QEMU is started under (argv[0]) lies in its VM's run directory, which no user text can reach; so two panels on one
-host never take each other's VM for their own, and one whose record is lost is still found.
+A QEMU's command line names its VM twice: by -uuid, and by the VM's run directory where no user text can get (`mark`). So two panels on
+one host never take each other's VM for their own, and one whose record is lost is still found.
 """
 
 import os
@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+EXEC_TIME = 0.1  # seconds, more than a program needs to become another
+
 _PROC = Path("/proc")
+_MARK = "opaque="
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,27 @@ def find(run: Path, vm: UUID) -> list[Process]:
     return [process for process, found in find_all(run.parent) if found == vm]
 
 
+def search(run: Path, vm: UUID, *, was_spawned: bool) -> list[Process]:
+    """As `find`; one that was just spawned may be in the middle of becoming QEMU and bears no marks for a moment, so look twice."""
+    found = find(run, vm) if run.exists() else []
+    if was_spawned and not found:
+        time.sleep(EXEC_TIME)
+        found = find(run, vm)
+    return found
+
+
 def find_all(vms: Path) -> Iterator[tuple[Process, UUID]]:
     """Every QEMU whose VM's run directory lies in `vms`, and its VM."""
     for name in os.listdir(_PROC):  # noqa: PTH208 - of all processes: pathlib takes three times as long
-        vm = _vm_of(_arguments(int(name)), vms) if name.isdigit() else None
+        vm = _vm_of(_command_line(int(name)), vms) if name.isdigit() else None
         process = running(int(name)) if vm else None
         if vm and process:
             yield process, vm
 
 
-def argv0(run: Path, binary: str) -> str:
-    """The name to start QEMU under."""
-    return str(run / binary)
+def mark(run: Path) -> str:
+    """What a command line says beside `-add-fd` of the run directory it belongs to; QEMU keeps such a string and makes nothing of it."""
+    return f"{_MARK}{str(run).replace(',', ',,')}"
 
 
 def end(process: Process, timeout: float) -> bool:
@@ -106,22 +118,23 @@ def _gone(pidfd: int, timeout: float) -> bool:
     return bool(poll.poll(timeout * 1000))
 
 
-def _arguments(pid: int) -> list[str]:
+def _command_line(pid: int) -> bytes:
     try:
         with open(f"{_PROC}/{pid}/cmdline", "rb") as file:
-            return os.fsdecode(file.read()).split("\0")
+            return file.read()
     except (FileNotFoundError, ProcessLookupError):
-        return []
+        return b""
 
 
-def _vm_of(argv: list[str], vms: Path) -> UUID | None:
-    """The VM of a command line: named twice, by the directory in argv[0] and by -uuid."""
-    if not argv or not argv[0].startswith(f"{vms}/"):
+def _vm_of(command_line: bytes, vms: Path) -> UUID | None:
+    """The VM that a command line names by both, if its run directory lies in `vms`."""
+    beginning = mark(vms)
+    if os.fsencode(beginning) not in command_line:  # nearly every process
         return None
-    name = Path(argv[0]).parent
-    if name.parent != vms or not any(pair == ("-uuid", name.name) for pair in zip(argv[1:], argv[2:], strict=False)):
-        return None
-    try:
-        return UUID(name.name)
-    except ValueError:
-        return None
+    words = os.fsdecode(command_line).split("\0")
+    pairs = set(zip(words, words[1:], strict=False))
+    marks = [word.partition(f",{beginning}/")[2] for option, word in pairs if option == "-add-fd"]
+    named = {name for name in marks if ("-uuid", name) in pairs}
+    with suppress(ValueError):
+        return UUID(named.pop()) if len(named) == 1 else None
+    return None

@@ -24,7 +24,6 @@ from .record import Record
 
 GREETING_TIMEOUT = 20.0  # seconds; QEMU greets within 0.1 s on an idle host
 KILL_TIMEOUT = 10.0
-EXEC_TIME = 0.1
 SILENT = "silent"  # beside QEMU's own run states
 
 _LONGEST = len("/vm/00000000-0000-0000-0000-000000000000/control.sock")
@@ -175,10 +174,7 @@ class QemuHypervisor:
             return None, None
         if last and last.process:
             return last, last.process if identity.is_alive(last.process) else None
-        found = identity.find(run, vm) if run.exists() else []
-        if last and not found:
-            time.sleep(EXEC_TIME)  # killed just after fork: its child may be in the middle of becoming QEMU
-            found = identity.find(run, vm)
+        found = identity.search(run, vm, was_spawned=last is not None)
         if not found:
             return last, None
         return (last or record.lost(found[0])).born(found[0]), found[0]
@@ -233,8 +229,7 @@ class QemuHypervisor:
     def _spawn(self, machine: Machine, paths: RunPaths, limits: str) -> tuple[subprocess.Popen[bytes], Record]:
         """Record the start and make it."""
         with launch.opened(machine, paths, self._group) as files:
-            command = argv.command_line(machine, files.fds)
-            command[0] = identity.argv0(paths.run, command[0])
+            command = argv.command_line(machine, files.fds, identity.mark(paths.run))
             boot = secrets.token_hex(8)
             last = Record(boot, identity.host_boot(), command, machine.accelerator, limits, time.time())
             record.write(paths.run, last)
@@ -256,7 +251,8 @@ class QemuHypervisor:
         return _observation(paths, last, _POWER.get(state, Power.RUNNING), process)
 
     def _end_all(self, vm: UUID) -> None:
-        for process in identity.find(self.paths(vm).run, vm):
+        run = self.paths(vm).run
+        for process in identity.search(run, vm, was_spawned=record.read(run) is not None):
             identity.end(process, KILL_TIMEOUT)
 
 

@@ -13,9 +13,9 @@ from opsweb.launch.errors import LaunchError
 ENVIRONMENT = ("python3-venv",)  # ensurepip; a Debian without it makes no virtual environment
 REDIS = ("redis-server",)
 LIBRARIES = ("libarchive13",)  # libarchive-c loads it to read uploaded archives
-HOST = ("qemu-system-x86", "qemu-utils", "nftables", "dnsmasq-base", "busybox-static", "iproute2")
+HOST = ("qemu-system-x86", "qemu-utils", "nftables", "dnsmasq-base", "busybox-static", "iproute2", "util-linux")
 # What the tests use beside the panel's own: a browser, the documents' own compiler (with gcc it links dynamically), small tools.
-TESTS = ("chromium", "fonts-dejavu-core", "golang-go", "gcc", "libc6-dev", "curl", "socat", "procps", "cpio", "util-linux", "postgresql")
+TESTS = ("chromium", "fonts-dejavu-core", "golang-go", "gcc", "libc6-dev", "curl", "socat", "procps", "cpio", "postgresql")
 
 SERVICES = {"redis-server", "postgresql"}  # packages that would start one of the same name
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -26,6 +26,7 @@ PLAIN = Machine(
     initrd=(b"archive",),
     cmdline="console=ttyS0 quiet",
 )
+MARK = "opaque=/run/vm/5bf8a2a0-63c1-4d0c-9a53-0d6a6f5e1c11"
 WEB = replace(PLAIN, nics=(UserNic("52:54:00:00:00:01", forwards=(HTTP, DNS)),))
 MACHINES = {
     "plain": PLAIN,
@@ -43,7 +44,7 @@ ANY_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["C
 @pytest.mark.parametrize("name", MACHINES)
 def test_command_line_is_golden(name):
     fds = replace(FDS, vhost={1: (10, 11)}) if name == "vhost" else FDS
-    text = "\n".join(command_line(MACHINES[name], fds)) + "\n"
+    text = "\n".join(command_line(MACHINES[name], fds, MARK)) + "\n"
     path = GOLDEN / f"{name}.argv"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text)
@@ -51,26 +52,26 @@ def test_command_line_is_golden(name):
 
 
 def test_without_initrd_there_is_no_such_option():
-    argv = command_line(replace(PLAIN, initrd=()), replace(FDS, initrd=None))
+    argv = command_line(replace(PLAIN, initrd=()), replace(FDS, initrd=None), MARK)
     assert "-initrd" not in argv
-    assert len(argv) == len(command_line(PLAIN, FDS)) - 2
+    assert len(argv) == len(command_line(PLAIN, FDS, MARK)) - 2
 
 
 @pytest.mark.parametrize(("fds", "vhost"), [((), ()), ((8,), (9, 10)), ((8, 9), (10,))])
 def test_a_tap_without_a_descriptor_for_each_queue_is_refused(fds, vhost):
     with pytest.raises(ValueError, match="queues"):
-        command_line(replace(PLAIN, nics=(TapNic("52:54:00:00:00:01", fds),)), replace(FDS, vhost={0: vhost}))
+        command_line(replace(PLAIN, nics=(TapNic("52:54:00:00:00:01", fds),)), replace(FDS, vhost={0: vhost}), MARK)
 
 
 def test_inv_10_sandbox_is_whole():
-    argv = command_line(PLAIN, FDS)
+    argv = command_line(PLAIN, FDS, MARK)
     assert argv[argv.index("-sandbox") + 1] == "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
     assert {"-nodefaults", "-no-user-config"} <= set(argv)
     assert not {"-daemonize", "-runas", "-chroot", "-monitor", "-no-reboot"} & set(argv)
 
 
 def test_inv_10_no_argument_is_a_path_of_the_host():
-    values = [part.rpartition("=")[2] for word in command_line(WEB, FDS) for part in word.split(",")]
+    values = [part.rpartition("=")[2] for word in command_line(WEB, FDS, MARK) for part in word.split(",") if part != MARK]
     paths = [value for value in values if value.startswith("/")]
     assert len(paths) == 3
     assert all(path.startswith(("/dev/fdset/", "/proc/self/fd/")) for path in paths)
@@ -78,8 +79,8 @@ def test_inv_10_no_argument_is_a_path_of_the_host():
 
 @given(name=ANY_TEXT, cmdline=ANY_TEXT, mac=ANY_TEXT)
 def test_inv_11_sec_d1_no_text_adds_or_moves_an_argument(name, cmdline, mac):
-    plain = command_line(WEB, FDS)
-    hostile = command_line(replace(WEB, name=name, cmdline=cmdline, nics=(replace(WEB.nics[0], mac=mac),)), FDS)
+    plain = command_line(WEB, FDS, MARK)
+    hostile = command_line(replace(WEB, name=name, cmdline=cmdline, nics=(replace(WEB.nics[0], mac=mac),)), FDS, MARK)
     assert len(hostile) == len(plain)
     changed = {plain[index - 1] for index, word in enumerate(plain) if hostile[index] != word}
     assert changed <= {"-name", "-append", "-device"}
@@ -117,7 +118,7 @@ def _qemu_values(text: str) -> list[str]:
 )
 def test_sec_d1_values_that_cannot_be_are_refused(machine):
     with pytest.raises(ValueError):
-        command_line(machine, FDS)
+        command_line(machine, FDS, MARK)
 
 
 @pytest.mark.parametrize(

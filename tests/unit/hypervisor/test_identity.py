@@ -1,4 +1,4 @@
-"""Which process is whose (INV-07), with plain processes that go by a QEMU's name."""
+"""Which process is whose (INV-07), with plain processes that bear the marks of a QEMU."""
 
 import os
 import subprocess
@@ -12,17 +12,17 @@ import pytest
 from instances.hypervisor import identity
 from instances.hypervisor.identity import Process
 
-Namesake = Callable[[Path, UUID], subprocess.Popen[bytes]]
+Namesake = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
 def namesake() -> Iterator[Namesake]:
-    """A process that goes by the name and uuid of a VM and does nothing."""
+    """A process that bears the marks of a VM's QEMU and does nothing."""
     children: list[subprocess.Popen[bytes]] = []
 
-    def start(run: Path, vm: UUID) -> subprocess.Popen[bytes]:
-        argv = [identity.argv0(run, "qemu-system-x86_64"), "-c", "echo; read line", "-uuid", str(vm)]
-        children.append(subprocess.Popen(argv, executable="/bin/bash", stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    def start(run: Path, vm: UUID, option: str = "-add-fd") -> subprocess.Popen[bytes]:
+        argv = ["/bin/bash", "-c", "echo; read line", "-uuid", str(vm), option, f"fd=3,set=1,{identity.mark(run)}"]
+        children.append(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         children[-1].stdout.readline()  # Popen returns a moment before the new command line can be read
         return children[-1]
 
@@ -57,6 +57,17 @@ def test_inv_07_another_panels_vm_of_the_same_uuid_is_not_ours(namesake, run, vm
 
 def test_inv_07_directory_and_uuid_must_agree(namesake, run, vm):
     namesake(run, uuid4())
+    assert identity.find(run, vm) == []
+
+
+def test_inv_07_a_directory_may_have_a_comma_in_its_name(namesake, tmp_path, vm):
+    run = tmp_path / "a,b" / "vm" / str(vm)
+    child = namesake(run, vm)
+    assert [process.pid for process in identity.find(run, vm)] == [child.pid]
+
+
+def test_inv_07_the_mark_of_another_option_is_none(namesake, run, vm):
+    namesake(run, vm, option="-name")
     assert identity.find(run, vm) == []
 
 
