@@ -1,20 +1,30 @@
-"""Who listens where on this host, read from /proc by the fabric driver (proc(5): /proc/net/tcp, udp, their IPv6 twins)."""
+"""Who listens where on this host, asked of the kernel by the fabric driver (sock_diag(7)).
+
+Not read from /proc/net/tcp: for that the kernel walks its whole table of connections, of all network namespaces, milliseconds each time.
+"""
 
 import errno
-import itertools
+import os
 import re
 import socket
-import sys
+import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from networks.fabric.base import NOBODY, Endpoint
+from networks.fabric.base import NOBODY, Endpoint, FabricError
 
-_TCP_LISTEN = "0A"  # include/net/tcp_states.h
+_NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301  # linux/netlink.h, linux/sock_diag.h
+_ERROR, _DONE = 2, 3
+_LISTENING, _ANY_STATE = 1 << 10, 0xFFF  # include/net/tcp_states.h; a UDP socket takes what comes as soon as it is bound
+_PROTOCOLS = {"tcp": (socket.IPPROTO_TCP, _LISTENING), "udp": (socket.IPPROTO_UDP, _ANY_STATE)}
+_REQUEST = struct.Struct("=IHHII BBBxI 48x")  # nlmsghdr, inet_diag_req_v2 (linux/inet_diag.h) with no socket named
+_ANSWER = struct.Struct("=IHHII Bxxx 2s2x16s16x12x 12xII")  # nlmsghdr, inet_diag_msg
+_ONLY_V6 = 11  # INET_DIAG_SKV6ONLY
+_ROOM = 1 << 16  # bytes of one answer: more than the kernel ever sends
+_SECONDS = 20
 _ANY_V4, _ANY_V6 = IPv4Address(0), IPv6Address(0)
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]", re.ASCII)
 
@@ -28,24 +38,28 @@ class Listener:
     port: int
     inode: int
     uid: int
+    only_v6: bool = False
 
     def covers(self, endpoint: Endpoint) -> bool:
-        """Whether nobody else may bind `endpoint` beside it. Of "::" this is a maybe: the socket may be for IPv6 only."""
-        if (self.protocol, self.port) != (endpoint.protocol, endpoint.port):
+        """Whether nobody else may bind `endpoint` beside it."""
+        if (self.protocol, self.port) != (endpoint.protocol, endpoint.port) or self.only_v6:
             return False
         wanted = IPv4Address(endpoint.address)
         return self.address in (wanted, _ANY_V4, _ANY_V6) or (wanted == _ANY_V4 and self.address.version == 4)
 
 
 def taken(endpoints: Iterable[Endpoint], ours: range = NOBODY) -> dict[Endpoint, str]:
-    """Those of `endpoints` that someone listens on who is not of the uids `ours`, with a word who; root can name everybody."""
+    """Those of `endpoints` that someone listens on who is not of the uids `ours`, with a word who; root can name everybody.
+
+    Raises: FabricError("unsupported") where the kernel does not say who listens.
+    """
     found: dict[Endpoint, int] = {}
     by_port: dict[tuple[str, int], list[Listener]] = defaultdict(list)
-    for listener in itertools.chain(_listeners("tcp"), _listeners("udp")):
+    for listener in listeners():
         by_port[listener.protocol, listener.port].append(listener)
     for endpoint in endpoints:
         holders = [listener for listener in by_port.get((endpoint.protocol, endpoint.port), ()) if listener.covers(endpoint)]
-        if holders and _is_taken(endpoint, holders, ours):
+        if holders and not any(holder.uid in ours for holder in holders):
             found[endpoint] = holders[0].inode
     owners = _owners(set(found.values())) if found else {}
     return {endpoint: owners.get(inode, "another process") for endpoint, inode in found.items()}
@@ -61,48 +75,43 @@ def can_be_listened_on(address: str) -> bool:
     return True
 
 
-def _is_taken(endpoint: Endpoint, holders: list[Listener], ours: range) -> bool:
-    certain = [holder for holder in holders if holder.address != _ANY_V6]
-    if certain:
-        return not any(holder.uid in ours for holder in certain)
-    return not _binds(endpoint)
+def listeners() -> Iterator[Listener]:
+    """All of this network namespace."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
+        netlink.settimeout(_SECONDS)
+        for protocol, (number, states) in _PROTOCOLS.items():
+            for family in (socket.AF_INET, socket.AF_INET6):
+                netlink.send(_REQUEST.pack(_REQUEST.size, _BY_FAMILY, _REQUEST_DUMP, 1, 0, family, number, 0, states))
+                for message in _messages(netlink):
+                    yield _listener(protocol, message)
 
 
-def parse(protocol: str, lines: Iterable[str]) -> Iterator[Listener]:
-    """The listeners in the lines of one of the kernel's four tables, heading included."""
-    for line in itertools.islice(lines, 1, None):
-        fields = line.split()
-        if protocol == "tcp" and fields[3] != _TCP_LISTEN:
-            return  # listeners come first, then every connection of the host
-        address, _, port = fields[1].partition(":")
-        yield Listener(protocol, _address(address), int(port, 16), int(fields[9]), int(fields[7]))
+def _messages(netlink: socket.socket) -> Iterator[bytes]:
+    """The answers to one request, to their end."""
+    while True:
+        answer, at = netlink.recv(_ROOM), 0
+        while at < len(answer):
+            length, kind = struct.unpack_from("=IH", answer, at)
+            if kind == _DONE:
+                return
+            if kind == _ERROR:
+                reason = os.strerror(-struct.unpack_from("=i", answer, at + 16)[0])
+                raise FabricError("unsupported", f"The kernel does not say who listens ({reason}). Load its modules tcp_diag and udp_diag.")
+            yield answer[at : at + length]
+            at += length + 3 & ~3
 
 
-def _listeners(protocol: str) -> Iterator[Listener]:
-    for name in (protocol, f"{protocol}6"):
-        path = Path("/proc/net", name)
-        with suppress(FileNotFoundError), path.open() as lines:  # no IPv6 in this kernel: no table
-            yield from parse(protocol, lines)
+def _listener(protocol: str, message: bytes) -> Listener:
+    *_, family, port, raw, uid, inode = _ANSWER.unpack_from(message)
+    only_v6 = struct.pack("=HHB", 5, _ONLY_V6, 1) in message[_ANSWER.size :]
+    return Listener(protocol, _address(family, raw), int.from_bytes(port, "big"), inode, uid, only_v6)
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
-    # The kernel prints each 32-bit word as a number of this machine; the word itself is in network order.
-    raw = b"".join(int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
-    if len(raw) == 4:
-        return IPv4Address(raw)
+def _address(family: int, raw: bytes) -> IPv4Address | IPv6Address:
+    if family == socket.AF_INET:
+        return IPv4Address(raw[:4])
     address = IPv6Address(raw)
     return address.ipv4_mapped or address
-
-
-def _binds(endpoint: Endpoint) -> bool:
-    """Try it, for a moment: the only way to tell an IPv6-only "::" from one that takes IPv4 too."""
-    kind = socket.SOCK_STREAM if endpoint.protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as probe:
-        try:
-            probe.bind((endpoint.address, endpoint.port))
-        except OSError as error:
-            return error.errno != errno.EADDRINUSE
-    return True
 
 
 def _owners(inodes: set[int]) -> dict[int, str]:

@@ -1,49 +1,90 @@
-"""The kernel's tables of sockets, as a little-endian machine prints them."""
+"""What the kernel says of real sockets on the loopback, and what a listener keeps others from."""
 
-import sys
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from ipaddress import ip_address
 
 import pytest
 
 from networks.fabric.base import Endpoint
-from networks.fabric.listeners import Listener, parse
+from networks.fabric.listeners import Listener, listeners, taken
 
-pytestmark = pytest.mark.skipif(sys.byteorder == "big", reason="the sample tables were printed by a little-endian machine")
+V4, V6, TCP, UDP = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM, socket.SOCK_DGRAM
+Bound = Callable[..., socket.socket]
 
-TCP = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000   106        0 15211 1 0000000000000000 100 0 0 10 0
-   1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 15212 1 0000000000000000 100 0 0 10 0
-   2: 0100007F:9C40 0100007F:18EB 01 00000000:00000000 00:00000000 00000000  1000        0 15213 1 0000000000000000 20 4 30 10 -1
-""".splitlines()
-TCP6 = """\
-  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 15252 1
-   1: 0000000000000000FFFF00000100007F:1F91 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 15253 1
-   2: 00000000000000000000000001000000:1F92 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 15254 1
-""".splitlines()  # noqa: E501 - as the kernel prints it
-UDP = """\
-   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
-  101: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 15255 2 0000000000000000 0
-  102: 0100007F:8000 0100007F:0035 01 00000000:00000000 00:00000000 00000000     0        0 15256 2 0000000000000000 0
-""".splitlines()
+
+@pytest.fixture
+def bound() -> Iterator[Bound]:
+    """A socket of this kind on a free port of an address."""
+    with ExitStack() as closing:
+
+        def bind(kind: socket.SocketKind, address: str, *, only_v6: bool = True) -> socket.socket:
+            made = closing.enter_context(socket.socket(V6 if ":" in address else V4, kind))
+            if ":" in address:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
+            made.bind((address, 0))
+            return made
+
+        yield bind
+
+
+def told(protocol: str, held: socket.socket) -> list[Listener]:
+    """What the kernel says of the port of `held`."""
+    return [found for found in listeners() if (found.protocol, found.port) == (protocol, port_of(held))]
+
+
+def port_of(held: socket.socket) -> int:
+    return int(held.getsockname()[1])
+
+
+def inode_of(held: socket.socket) -> int:
+    return os.fstat(held.fileno()).st_ino
 
 
 def listener(protocol: str, address: str, port: int, inode: int = 1, uid: int = 0) -> Listener:
     return Listener(protocol, ip_address(address), port, inode, uid)
 
 
-def test_reads_tcp_listeners_and_no_connection():
-    assert list(parse("tcp", TCP)) == [listener("tcp", "127.0.0.1", 6379, 15211, 106), listener("tcp", "0.0.0.0", 22, 15212)]
+def test_tells_a_tcp_listener_and_no_connection(bound):
+    server = bound(TCP, "127.0.0.1")
+    assert told("tcp", server) == []
+    server.listen()
+    with socket.create_connection(server.getsockname()) as client:
+        assert told("tcp", server) == [listener("tcp", "127.0.0.1", port_of(server), inode_of(server), os.geteuid())]
+        assert told("tcp", client) == []
 
 
-def test_reads_ipv6_and_unmaps_ipv4():
-    assert [str(found.address) for found in parse("tcp", TCP6)] == ["::", "127.0.0.1", "::1"]
+def test_tells_ipv6_and_unmaps_ipv4(bound):
+    servers = [bound(TCP, address, only_v6=False) for address in ("::", "::ffff:127.0.0.1", "::1")]
+    for server in servers:
+        server.listen()
+    assert [str(found.address) for server in servers for found in told("tcp", server)] == ["::", "127.0.0.1", "::1"]
 
 
-def test_every_bound_udp_socket_counts():
+def test_every_bound_udp_socket_counts(bound):
     """A UDP socket holds its port as soon as it is bound, connected or not."""
-    assert [(str(found.address), found.port) for found in parse("udp", UDP)] == [("127.0.0.53", 53), ("127.0.0.1", 32768)]
+    alone, connected = bound(UDP, "127.0.0.1"), bound(UDP, "127.0.0.1")
+    connected.connect(alone.getsockname())
+    for held in (alone, connected):
+        assert told("udp", held) == [listener("udp", "127.0.0.1", port_of(held), inode_of(held), os.geteuid())]
+
+
+@pytest.mark.parametrize("only_v6", [True, False])
+@pytest.mark.parametrize(("kind", "protocol"), [(TCP, "tcp"), (UDP, "udp")])
+def test_a_socket_for_ipv6_alone_leaves_the_port_to_ipv4(bound, kind, protocol, only_v6):
+    held = bound(kind, "::", only_v6=only_v6)
+    if kind is TCP:
+        held.listen()
+    wanted = Endpoint(protocol, "127.0.0.1", port_of(held))
+    assert set(taken([wanted])) == (set() if only_v6 else {wanted})
+
+
+def test_more_listeners_than_one_answer_holds(bound):
+    held = [bound(UDP, "127.0.0.1") for _ in range(600)]
+    found = {found.inode for found in listeners()}
+    assert {inode_of(one) for one in held} <= found
 
 
 @pytest.mark.parametrize(
