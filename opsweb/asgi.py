@@ -13,6 +13,7 @@ from django.urls import path  # noqa: E402
 
 from instances.consumers import ConsoleConsumer  # noqa: E402
 from opsweb.core.bodies import BodyLimit  # noqa: E402
+from opsweb.core.threads import KeptThreads  # noqa: E402
 from opsweb.teams.consumers import EventsConsumer  # noqa: E402
 from opsweb.teams.sockets import SocketGate  # noqa: E402
 
@@ -23,7 +24,7 @@ websocket_urlpatterns = [
 
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(http, settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+        "http": BodyLimit(KeptThreads(http), settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
         "websocket": SocketGate(URLRouter(websocket_urlpatterns)),
     }
 )

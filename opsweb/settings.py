@@ -73,8 +73,11 @@ TEMPLATES = [
 
 
 def database() -> dict[str, object]:
-    """SQLite needs WAL and IMMEDIATE, or two writing processes meet "database is locked"."""
-    config = dict(dj_database_url.parse(env.database))
+    """Connections are kept from one request or task to the next.
+
+    SQLite needs WAL and IMMEDIATE, or two writing processes meet "database is locked".
+    """
+    config = dict(dj_database_url.parse(env.database, conn_max_age=None, conn_health_checks=True))
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
