@@ -26,7 +26,7 @@ from instances.reconcile.steps import NotYet, StepFailed
 from instances.states import BOOT_VERBS, Desired, Observed, Step, Wish, next_step
 from networks.fabric.base import Endpoint, FabricError
 from networks.reconcile.filter import keep_filter
-from networks.reconcile.guard import GuestUser, busy_forwards, foreign_addresses, keep_guard, strangers_on_forwards
+from networks.reconcile.guard import GuestUser, busy_ports, foreign_addresses, keep_guard, strangers_on, wanted_ports
 from opsweb.core import events, operations
 from opsweb.core.models import Host, Operation
 from opsweb.core.queue import enqueue
@@ -161,7 +161,7 @@ def _start(driver: Hypervisor, instance: Instance, operation: Operation | None) 
     with plugged(instance, list(instance.nics.all()), operation) as plugs:
         with operations.step(operation, "image"):
             machine = machine_of(instance, plugs)
-            _before_boot(instance)
+            _before_boot(instance, operation)
         with operations.step(operation, "QEMU"):
             seen = driver.start(machine)
     tell_watcher(instance)
@@ -179,10 +179,11 @@ def _need_image(instance: Instance) -> None:
 
 
 def _need_free_ports(instance: Instance) -> None:
-    if foreign := foreign_addresses(instance.pk):
+    wanted = wanted_ports(instance.pk)
+    if foreign := foreign_addresses(wanted):
         there_is = f"{', '.join(sorted(foreign))} {'is no address' if len(foreign) == 1 else 'are no addresses'} of this host"
         raise StepFailed("bad_address", f"{there_is}. Leave the address out to listen on 127.0.0.1, or take 0.0.0.0 for all.")
-    if busy := busy_forwards(instance.pk):
+    if busy := busy_ports(wanted):
         raise _busy(busy)
 
 
@@ -191,12 +192,12 @@ def _busy(holders: Mapping[Endpoint, str]) -> StepFailed:
     return StepFailed("port_busy", f"A port of the host is in use: {taken}. Take another host port, or end that program.")
 
 
-def _before_boot(instance: Instance) -> None:
+def _before_boot(instance: Instance, operation: Operation | None) -> None:
     """Written before QEMU runs, so that a crash in between leaves nothing of the last boot standing for the new one."""
     instance.boots_seen = instance.boots_wanted
     instance.end_by = instance.start_after = instance.first_byte_at = instance.exit = None
     instance.message, instance.applied = "", instance.boot_values()
-    if instance.accepted_at is None or not operations.active("instance", instance.pk):
+    if instance.accepted_at is None or operation is None:
         instance.accepted_at = timezone.now()
     instance.save(update_fields=["boots_seen", "end_by", "start_after", "first_byte_at", "exit", "message", "applied", "accepted_at"])
 
@@ -252,8 +253,8 @@ def keep_host_guard(host: Host) -> None:
         live = Q(observed__in=(Observed.RUNNING, Observed.PAUSED))
         if not host.is_draining:
             live |= Q(desired__in=(Desired.RUNNING, Desired.PAUSED))
-        rows = Instance.objects.filter(live, host=host).only("uid_offset", "team_id")
-        return [GuestUser(env.uid_base + row.uid_offset, row.team_id, row.pk) for row in rows if is_vm_uid(row.uid_offset)]
+        rows = Instance.objects.filter(live, host=host).order_by("uid_offset").values_list("uid_offset", "team_id", "pk")
+        return [GuestUser(env.uid_base + offset, team_id, pk) for offset, team_id, pk in rows if is_vm_uid(offset)]
 
     keep_guard(host, guests)
 
@@ -272,7 +273,7 @@ def apply_forwards(instance_id: UUID) -> None:
             for nic in instance.nics.filter(network=None).prefetch_related("forwards"):
                 wanted: tuple[Forward, ...] = user_nic(nic).forwards
                 driver.set_forwards(instance_id, nic.position, wanted)
-            if holders := strangers_on_forwards(instance_id):  # a low port is not bound by QEMU, so it can't say
+            if holders := strangers_on(wanted_ports(instance_id)):  # a low port is not bound by QEMU, so it can't say
                 raise _busy(holders)
         except (DriverError, FabricError, StepFailed) as error:  # the row stays as it is wanted: its next start says so again
             log.warning("forwards of %s: %s: %s", instance_id, error.code, error.message)

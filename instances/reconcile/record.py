@@ -40,9 +40,12 @@ def _save(instance: Instance, changed: dict[str, Any], judged: Desired) -> None:
     """What was seen, always; what the restart policy made of it, only while the wish that it `judged` stands."""
     wish = {name: changed.pop(name) for name in WISH_COLUMNS if name in changed}
     row = Instance.objects.filter(pk=instance.pk)
+    if not wish:
+        row.update(**changed)
+        return
     with transaction.atomic():
         row.update(**changed)
-        if wish and not row.filter(desired=judged, boots_wanted=instance.boots_wanted).update(**wish):
+        if not row.filter(desired=judged, boots_wanted=instance.boots_wanted).update(**wish):
             instance.refresh_from_db(fields=WISH_COLUMNS)
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from instances.models import Image, Instance
 from instances.services import power
 from instances.services.capacity import check_room, used_by
 from instances.services.images import check_name
 from instances.services.texts import check_hosts, check_texts
-from instances.states import Desired, Verb
+from instances.states import Desired, Observed, Verb
 from networks.models import Network, PortForward
 from networks.ports import PortError, PortMap, parse_ports
 from networks.services.announce import announce
@@ -96,7 +97,7 @@ def create(
         if not Image.objects.filter(pk=image.pk, is_wanted=True).exists():
             raise Conflict(f"Image {image.name} is being deleted.", code="wrong_state")
         host = locked_host(image.host_id)  # uids are given out one at a time
-        instance = Instance(team=team, host=host, image=image, name=name, arch=image.arch, created_by_id=actor.user_id)
+        instance = _new(team, host, image, name, actor)
         _fill(instance, values)
         check_quota(locked, used_by(team), Usage(1, instance.vcpus, instance.memory_mib))
         check_room(host, instance)
@@ -111,6 +112,12 @@ def create(
         operation = _start(instance, actor) if start else None
         power.announce(instance)
     return instance, operation
+
+
+def _new(team: Team, host: Host, image: Image, name: str, actor: Actor) -> Instance:
+    """With an id that nobody had before, so that nothing of it is on any host."""
+    unseen = {"observed": Observed.ABSENT, "observed_at": timezone.now()}
+    return Instance(team=team, host=host, image=image, name=name, arch=image.arch, created_by_id=actor.user_id, **unseen)
 
 
 def _start(instance: Instance, actor: Actor) -> Operation:

@@ -1,7 +1,7 @@
 """Keeps the rules for user-mode guests as the rows want them. Called by instances.reconcile and the sweep."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,14 +39,19 @@ def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
 
     Forwards of a VM that is down, or whose port somebody else holds, are left out: nobody is led to what is not ours.
     """
-    bound = PortForward.objects.filter(nic__network=None, is_withdrawn=False)
-    rows = list(bound.filter(host=host, nic__instance_id__in=[guest.instance_id for guest in guests]))
+    live = {guest.instance_id for guest in guests}
+    rows, bridged_rows = [], []
+    for row in PortForward.objects.filter(host=host, is_withdrawn=False).select_related("nic__network").order_by("pk"):
+        if row.nic.network:
+            bridged_rows.append(row)
+        elif row.nic.instance_id in live:
+            rows.append(row)
     strangers = fabric().busy(tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)})), ours=_uids())
     forwards = [row for row in rows if not strangers.keys() & _endpoints(row)]
     of_team: dict[int, list[Endpoint]] = defaultdict(list)
     for forward in forwards:
         of_team[forward.team_id].append(Endpoint(forward.protocol, forward.host_address, forward.host_port))
-    bridged = _bridged(host)
+    bridged = _bridged(bridged_rows)
     return Guard(
         uid_first=env.uid_base,
         uid_last=env.uid_base + env.vm_offsets[-1],
@@ -63,14 +68,13 @@ def guard_for(host: Host, guests: Sequence[GuestUser]) -> Guard:
     )
 
 
-def _bridged(host: Host) -> dict[int, tuple[Endpoint, ...]]:
+def _bridged(rows: Iterable[PortForward]) -> dict[int, tuple[Endpoint, ...]]:
     """Team → where its forwards to bridged guests lead. What of them holds is the packet filter's to say: none is met but through it."""
-    open_ones = PortForward.objects.filter(host=host, nic__network__desired=Desired.PRESENT, is_withdrawn=False)
-    rows = open_ones.values_list("team_id", "protocol", "nic__address4", "guest_port")
     found: dict[int, set[Endpoint]] = defaultdict(set)
-    for team_id, protocol, address, port in rows:
-        if address:  # the database says so of every NIC on a network
-            found[team_id].add(Endpoint(protocol, address, port))
+    for row in rows:
+        nic = row.nic
+        if nic.address4 and nic.network and nic.network.desired == Desired.PRESENT:  # the database says so of every NIC on a network
+            found[row.team_id].add(Endpoint(row.protocol, nic.address4, row.guest_port))
     return {team_id: tuple(sorted(endpoints)) for team_id, endpoints in found.items()}
 
 
@@ -94,22 +98,23 @@ def _is_address(word: str) -> bool:
     return True
 
 
-def busy_forwards(instance_id: UUID) -> dict[Endpoint, str]:
-    """Ports of the instance's forwards that some process of the host already listens on, with who it is."""
-    return fabric().busy(_wanted(instance_id))
+def busy_ports(wanted: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+    """Those that some process of the host already listens on, with who it is."""
+    return fabric().busy(wanted)
 
 
-def foreign_addresses(instance_id: UUID) -> frozenset[str]:
-    """Addresses of the instance's forwards that this host does not have."""
-    return fabric().foreign(frozenset(endpoint.address for endpoint in _wanted(instance_id)))
+def foreign_addresses(wanted: tuple[Endpoint, ...]) -> frozenset[str]:
+    """Their addresses that this host does not have."""
+    return fabric().foreign(frozenset(endpoint.address for endpoint in wanted))
 
 
-def strangers_on_forwards(instance_id: UUID) -> dict[Endpoint, str]:
-    """The same of a VM that runs: ports that it holds itself do not count."""
-    return fabric().busy(_wanted(instance_id), ours=_uids())
+def strangers_on(wanted: tuple[Endpoint, ...]) -> dict[Endpoint, str]:
+    """Those that somebody holds who is no VM of ours."""
+    return fabric().busy(wanted, ours=_uids())
 
 
-def _wanted(instance_id: UUID) -> tuple[Endpoint, ...]:
+def wanted_ports(instance_id: UUID) -> tuple[Endpoint, ...]:
+    """What the instance's forwards need on the host."""
     rows = PortForward.objects.filter(nic__instance_id=instance_id, is_withdrawn=False)
     return tuple(sorted({endpoint for row in rows for endpoint in _endpoints(row)}))
 

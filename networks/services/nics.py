@@ -53,11 +53,11 @@ def set_nics(instance: Guest, specs: Sequence[NicSpec], *, actor: Actor) -> None
     first = next(iter(rows.values()), None)
     nics = _written(instance, named, rows)
     _keep_forwards(first, nics)
-    gone = [nic.pk for name, nic in rows.items() if name not in named]
-    Nic.objects.filter(pk__in=gone).delete()
-    touched |= {nic.network_id for nic in nics if nic.network_id}
-    for network in Network.objects.filter(pk__in=touched).select_related("host"):
-        announce(network)
+    if gone := [nic.pk for name, nic in rows.items() if name not in named]:
+        Nic.objects.filter(pk__in=gone).delete()
+    if touched := touched | {nic.network_id for nic in nics if nic.network_id}:
+        for network in Network.objects.filter(pk__in=touched).select_related("host"):
+            announce(network)
 
 
 def instance_nics(instance_id: UUID) -> list[Nic]:

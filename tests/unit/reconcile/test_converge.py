@@ -83,7 +83,7 @@ def last_operation(instance: Instance) -> Operation:
 
 def test_a_created_instance_runs_and_its_operation_has_its_steps(make: Make, sent: SentTasks) -> None:
     instance = make(ports=["8080"])
-    assert (instance.desired, instance.observed) == ("running", "unknown")
+    assert (instance.desired, instance.observed) == ("running", "absent")
     sent.drain()
     instance.refresh_from_db()
     assert (instance.observed, instance.message) == ("running", "")
@@ -261,7 +261,7 @@ def test_a_failed_start_says_why_and_leaves_nothing(make: Make, sent: SentTasks)
 
 def test_a_busy_port_is_an_error_before_anything_starts(make: Make, sent: SentTasks, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = {Endpoint("tcp", "127.0.0.1", 8080): "nginx (pid 33)"}
-    monkeypatch.setattr(module, "busy_forwards", lambda instance_id: taken)
+    monkeypatch.setattr(module, "busy_ports", lambda wanted: taken)
     instance = make(ports=["8080"])
     sent.drain()
     instance.refresh_from_db()
@@ -273,7 +273,7 @@ def test_a_busy_port_is_an_error_before_anything_starts(make: Make, sent: SentTa
 def test_an_address_that_the_host_does_not_have_is_an_error_before_anything_starts(
     make: Make, sent: SentTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "foreign_addresses", lambda instance_id: frozenset({"192.0.2.7"}))
+    monkeypatch.setattr(module, "foreign_addresses", lambda wanted: frozenset({"192.0.2.7"}))
     instance = make(ports=["8080"])
     sent.drain()
     instance.refresh_from_db()
