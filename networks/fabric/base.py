@@ -167,7 +167,7 @@ class NicCounts:
 
     passed_in: Count = (0, 0)
     passed_out: Count = (0, 0)
-    dropped: Count = (0, 0)  # what the anti-spoofing or the rate limit refused
+    dropped: Count = (0, 0)  # what the anti-spoofing or the rate limit refused, without a Linux's harmless IPv6 where there is none
 
 
 @dataclass(frozen=True)

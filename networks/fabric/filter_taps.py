@@ -1,7 +1,7 @@
 """The bridge table: what a tap may say at all. Stateless, each frame by itself, before anything else sees it. Pure.
 
 Whatever is not written here as allowed is dropped, a frame that cannot be read included: nft skips a rule whose field is missing,
-so what stands behind a rule that drops must read that field again before it accepts.
+so what stands behind a rule that drops must read that field again before it accepts. What is dropped is counted, but for `chatter6`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ _LEAST_BURST = 128 * 1024  # bytes: a frame of a tap with offloads has up to 64 
 # IPv6 headers that may stand between IPv6 and what is meant (RFC 7045): they hide what follows from filters, and no guest needs them.
 _EXTENSIONS = "{ 0, 43, 44, 51, 60, 135, 139, 140, 253, 254 }"
 _MLD = "{ 131, 132, 143 }"  # reports and done; a query is a router's
+_CHATTER = "{ 131, 132, 133, 143 }"  # the same, and whether there is a router
 # Errors, echo, MLD, router and neighbour solicitation: not a router's 130, 134 and 137, nor what nobody uses.
 _ICMP6 = "{ 1, 2, 3, 4, 128, 129, 131, 132, 133, 135, 143 }"
 
@@ -89,6 +90,7 @@ def _chains(wildcard: str, *, has_rates: bool) -> Iterator[str]:
         "ether type ip goto any_ip4",
         "ether type arp goto any_arp",
         "ether type ip6 iifname @taps6 goto any_ip6",
+        "ether type ip6 goto chatter6",
         "goto refused",
     ])  # fmt: skip
     yield base_chain("prerouting", "filter", "prerouting", "-300", [
@@ -157,6 +159,14 @@ def _arp_and_ip4() -> Iterator[str]:
 
 
 def _ip6() -> Iterator[str]:
+    # Every Linux talks like this over a link it has just found, IPv6 or not: nobody hears it, and it is no sign of anything. Not counted.
+    yield chain("chatter6", [
+        "ip6 daddr != ff02::/16 goto refused",
+        "ip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,16 & 0xffc0 == 0xfe80 drop",  # is this link-local address free?
+        "ip6 saddr != { ::, fe80::/10 } goto refused",
+        f"icmpv6 type {_CHATTER} drop",
+        "goto refused",
+    ])  # fmt: skip
     yield chain("icmp6", [
         f"icmpv6 type {_ICMP6} goto passed",
         "icmpv6 type nd-neighbor-advert iifname . @th,64,128 @targets6 goto passed",

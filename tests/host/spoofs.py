@@ -28,6 +28,7 @@ PEER = Who("02:00:00:00:00:0b", "192.168.33.11", "fd12:3456:789a::b")
 OTHER = Who("02:00:00:00:00:0c", "192.168.34.12", "fd12:3456:789b::c")
 GATEWAY = Who("02:00:00:00:00:01", "192.168.33.1", "fd12:3456:789a::1")
 NOBODY4, EVERYBODY4, NOTHING = "0.0.0.0", "255.255.255.255", "00:00:00:00:00:00"
+RANDOM = "fe80::5c3a:91ff:1234:5678"  # as NetworkManager makes one up (RFC 7217)
 ALL_NODES, ALL_ROUTERS, ALL_DHCP, ALL_MLD = "ff02::1", "ff02::2", "ff02::1:2", "ff02::16"
 
 
@@ -111,6 +112,33 @@ LEGAL6 = {
     "echo over 6": ("peer", icmp6(ME.v6, PEER.v6, 128, b"\0\1\0\1payload.")),
     "echo over 6 to the gateway": ("host", icmp6(ME.v6, GATEWAY.v6, 128, b"\0\1\0\1payload.", GATEWAY.mac)),
     "dhcp over 6": ("both", udp6(ME.local, ALL_DHCP, (546, 547), many(ALL_DHCP))),
+}  # fmt: skip
+
+# What any Linux says by itself over a link, IPv6 or not.
+CHATTER = {
+    **{name: LEGAL6[name][1] for name in (
+        "dad for its link-local", "router solicited", "router solicited by nobody", "mld report", "mld report of nobody",
+    )},
+    "mld report of old": mld(ME.local, 131),
+    "mld done": mld(ME.local, 132),
+    "a router solicited by a random link-local": icmp6(RANDOM, ALL_ROUTERS, 133, bytes(4), many(ALL_ROUTERS)),
+    "dad for a random link-local": icmp6("::", f.multicast_of(RANDOM)[0], 135, f.solicit(RANDOM), f.multicast_of(RANDOM)[1]),
+}  # fmt: skip
+# Nearly the same, and no Linux says it by itself without IPv6.
+NO_CHATTER = {
+    "a router solicited of one": icmp6(ME.local, PEER.local, 133, bytes(4)),
+    "a router solicited under an address": icmp6(ME.v6, ALL_ROUTERS, 133, bytes(4), many(ALL_ROUTERS)),
+    "a router solicited under the peer's mac": icmp6(ME.local, ALL_ROUTERS, 133, bytes(4), many(ALL_ROUTERS), PEER.mac),
+    "a router solicited beyond the link": icmp6(ME.local, "ff05::2", 133, bytes(4), many(ALL_ROUTERS)),
+    "mld report under an address": mld(ME.v6),
+    "mld query": mld(ME.local, 130),
+    "dad for an address": icmp6("::", f.multicast_of(ME.v6)[0], 135, f.solicit(ME.v6), f.multicast_of(ME.v6)[1]),
+    "nd solicits by its link-local": icmp6(ME.local, f.multicast_of(PEER.local)[0], 135, f.solicit(PEER.local)),
+    "nd answers for its link-local": icmp6(ME.local, ALL_NODES, 136, f.advertise(ME.local), many(ALL_NODES)),
+    "dhcp over 6": udp6(ME.local, ALL_DHCP, (546, 547), many(ALL_DHCP)),
+    "cut short": icmp6(ME.local, ALL_ROUTERS, 133, bytes(4), many(ALL_ROUTERS))[:50],
+    "cut before its kind": icmp6(ME.local, ALL_ROUTERS, 133, bytes(4), many(ALL_ROUTERS))[:54],
+    "a piece": eth6(f.ip6(ME.local, ALL_ROUTERS, 44, f.fragment6(f.ICMP6, 8, False) + bytes([133] * 8)), many(ALL_ROUTERS)),
 }  # fmt: skip
 
 SPOOFS = {

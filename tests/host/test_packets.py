@@ -15,7 +15,23 @@ from networks.fabric.base import Mode, NetworkPlan, NicPlan, RulePlan
 from networks.fabric.packet_filter import PacketFilter
 from tests.host import frames as f
 from tests.host.spaces import ip, sysctl
-from tests.host.spoofs import GATEWAY, LEGAL4, LEGAL6, ME, NOTHING, OTHER, PEER, SPOOFS, Who, eth4, eth6, udp4, udp6
+from tests.host.spoofs import (
+    CHATTER,
+    GATEWAY,
+    LEGAL4,
+    LEGAL6,
+    ME,
+    NO_CHATTER,
+    NOTHING,
+    OTHER,
+    PEER,
+    SPOOFS,
+    Who,
+    eth4,
+    eth6,
+    udp4,
+    udp6,
+)
 from tests.host.taps import Ears, Tap, bridged, port
 from tests.namespaces import in_own_namespace
 
@@ -138,13 +154,32 @@ def test_a_legal_frame_arrives(place, name):
     at_peer, at_host, elsewhere = place.say(frame)
     if name in LEGAL6 and not place.has6:
         assert (at_peer, at_host, elsewhere) == ([], [], [])
-        assert place.dropped() == before + 1
+        assert place.dropped() == before + (name not in CHATTER)
         return
     assert (frame in at_peer) == (where != "host")
     assert at_host == ([frame] if where != "peer" else [])
     assert elsewhere == []
     assert not {frame, MARKER} & set(place.mine.received())  # nobody hears himself
     assert place.dropped() == before
+
+
+@pytest.mark.parametrize("name", CHATTER)
+def test_without_ipv6_its_chatter_reaches_nobody_and_counts_for_nothing(place, name):
+    """A drop that is counted is a sign of something: a healthy guest shows none."""
+    if place.has6:
+        pytest.skip("This guest has IPv6.")
+    before = place.dropped()
+    assert place.say(CHATTER[name]) == ([], [], [])
+    assert place.dropped() == before
+
+
+@pytest.mark.parametrize("name", NO_CHATTER)
+def test_without_ipv6_whatever_is_no_chatter_is_counted(place, name):
+    if place.has6:
+        pytest.skip("This guest has IPv6.")
+    before = place.dropped()
+    assert place.say(NO_CHATTER[name]) == ([], [], [])
+    assert place.dropped() == before + 1
 
 
 def test_pieces_of_a_legal_packet_arrive(place):
