@@ -4,6 +4,7 @@ import json
 import shlex
 from typing import Any
 
+from instances.imaging.opsnetwork import OPS_FLAGS, OPS_NAMES
 from instances.models import Instance
 
 Items = list[dict[str, Any]]  # of instances.shown
@@ -45,16 +46,13 @@ def _address(nic: dict[str, Any]) -> dict[str, str]:
     return {name: nic[key] for name, key in (("IPAddress", "address4"), ("IPv6Address", "address6")) if nic[key]}
 
 
-FLAGS = (("BridgeName", "--bridgename"), ("TapName", "--tapname"), ("IPAddress", "--ip-address"), ("IPv6Address", "--ipv6-address"))
-
-
 def _network_words(nics: Items) -> list[str]:
     """Flags speak of one NIC; several take the config."""
     bridged = _bridged(nics)
     if "Nics" in bridged:
         return ["-c", "config.json"]
-    pairs = [word for name, flag in FLAGS if name in bridged for word in (flag, bridged[name])]
-    return ["--bridged", *pairs] if bridged else []
+    said = {flag: bridged[OPS_NAMES[name]] for name, flag in OPS_FLAGS.items() if OPS_NAMES[name] in bridged}
+    return [word for flag, value in said.items() for word in ((flag,) if value is True else (flag, value))]
 
 
 def create_line(instance: Instance, forwards: Items, nics: Items) -> str:

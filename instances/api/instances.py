@@ -12,7 +12,6 @@ from instances.api.config import config_of
 from instances.api.lookup import image_called
 from instances.api.schemas import ActionIn, InstanceIn, InstancePatch, InstanceQuery
 from instances.api.waits import is_so
-from instances.imaging.opsconfig import OpsConfig
 from instances.imaging.opsnetwork import Bridging
 from instances.models import Instance
 from instances.services import bridging, create, images, power
@@ -54,7 +53,15 @@ def create_instance(request: HttpRequest, response: HttpResponse, payload: Insta
         spec = spec.under(images.defaults_of(config))
     name = payload.name or getattr(config, "instance_name", "") or free_name(Instance, team, image.name)
     instance, operation, told = bridging.create(
-        team, name, image, spec, actor=actor, start=payload.start, wish=_wish(payload, config), may_create=_may_create(payload)
+        team,
+        name,
+        image,
+        spec,
+        actor=actor,
+        start=payload.start,
+        wish=_wish(payload),
+        config=config.bridging if config else None,
+        may_create=_may_create(payload),
     )
     point_to(response, operation)
     notes = [Note(**note) for note in [*(images.notes_of(config) if config else []), *told]]
@@ -62,12 +69,11 @@ def create_instance(request: HttpRequest, response: HttpResponse, payload: Insta
     return Status(202, InstanceAccepted(instance=out, operation=operation_out(operation) if operation else None, notes=notes))
 
 
-def _wish(payload: InstanceIn, config: OpsConfig | None) -> Bridging:
-    """OPS's words, the body's before the config's. Raises: Invalid beside `nics`."""
+def _wish(payload: InstanceIn) -> Bridging | None:
+    """OPS's words beside the config. Raises: Invalid beside `nics`."""
     if payload.bridging and payload.nics is not None:
         raise Invalid("Say either nics or bridging.", fields={"bridging": ["not beside nics"]})
-    said = payload.bridging.wish() if payload.bridging else Bridging()
-    return said.over(config.bridging) if config else said
+    return payload.bridging.wish() if payload.bridging else None
 
 
 def _may_create(payload: InstanceIn) -> bool:

@@ -73,6 +73,17 @@ OPS_NAMES: Final[Mapping[str, str]] = {
     "bridge_ip_address": "BridgeIPAddress",
     "nics": "Nics",
 }
+# And of the flags of `opsweb run` that say the same.
+OPS_FLAGS: Final[Mapping[str, str]] = {
+    "bridged": "--bridged",
+    "bridge_name": "--bridgename",
+    "tap_name": "--tapname",
+    "ip_address": "--ip-address",
+    "ipv6_address": "--ipv6-address",
+    "net_mask": "--netmask",
+    "gateway": "--gateway",
+    "bridge_ip_address": "--bridgeipaddress",
+}
 
 
 def read_bridging(run: Mapping[str, Any]) -> Bridging:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from instances.imaging.opsnetwork import OPS_NAMES, Bridging, NicWish
+from instances.imaging.opsnetwork import OPS_FLAGS, OPS_NAMES, Bridging, NicWish
 from instances.models import Image, Instance
 from instances.services import create as creating
 from instances.services.create import InstanceSpec
@@ -43,17 +43,18 @@ def create(
     actor: Actor,
     start: bool = True,
     wish: Bridging | None = None,
+    config: Bridging | None = None,
     may_create: bool = True,
 ) -> tuple[Instance, Operation | None, Notes]:
-    """Make an instance with the NICs that OPS's words mean, `wish` before those of the image's config; all of it or nothing.
+    """Make an instance with the NICs that OPS's words mean: flags (`wish`) before `config`, both before the image's; all or nothing.
 
     NICs that `spec` names come first, and then no word counts. Raises as `create.create` and `networks.create` do; Invalid for an address
     outside of the network; Conflict("no_network") when one is missing and `may_create` is not so.
     """
     access.require(actor, "instance.create", team.pk)
     with transaction.atomic():
-        wiring = _Wiring(team, actor, may_create)
-        asked = (wish or Bridging()).over(Bridging.from_json(image.defaults.get("bridging", {})))
+        wiring = _Wiring(team, actor, may_create, wish or Bridging())
+        asked = wiring.flags.over((config or Bridging()).over(Bridging.from_json(image.defaults.get("bridging", {}))))
         if spec.nics is None and asked != Bridging():
             lock_team(team.pk)  # two runs at once find one network, not none each
             spec = replace(spec, nics=wiring.nics(asked))
@@ -84,6 +85,7 @@ class _Wiring:
     team: Team
     actor: Actor
     may_create: bool
+    flags: Bridging
     notes: Notes = field(default_factory=list)
 
     def nics(self, wish: Bridging) -> list[NicSpec] | None:
@@ -101,7 +103,7 @@ class _Wiring:
     def _tell_of_idle_words(self, wish: Bridging) -> None:
         for name, value in wish.as_json().items():
             if name not in ("bridged", "nics"):
-                self._note(name, f"{value} has no effect: Bridged (-b) is not set, so the instance is in user mode.")
+                self._note(name, value, f"{value} has no effect: Bridged (-b) is not set, so the instance is in user mode.")
 
     def _nic(self, name: str, nic: NicWish, wish: Bridging) -> NicSpec:
         network = self._there(nic)
@@ -127,20 +129,26 @@ class _Wiring:
         self._usable.append(network)
         self._note(
             "bridge_name",
+            nic.bridge_name,
             f"Network {network.name} was made for it: {network.cidr4}, gateway {network.gateway4}. It stays when the instance goes.",
         )
         return network
 
     def _judge(self, network: Network, nic: NicWish, wish: Bridging) -> None:
         """Addresses outside of it are refused, words about itself are told to have no effect."""
-        _refuse_outside(network, nic)
+        _refuse_outside(network, nic, self._word("bridge_name", nic.bridge_name))
         so = {"net_mask": str(network.subnet4.network.netmask), "gateway": network.gateway4, "bridge_ip_address": network.gateway4}
         for name, wanted in (("net_mask", nic.net_mask), ("gateway", nic.gateway), ("bridge_ip_address", wish.bridge_ip_address)):
             if wanted and wanted != so[name]:
-                self._note(name, f"{wanted} has no effect: network {network.name} is there already, and keeps {so[name]}.")
+                self._note(name, wanted, f"{wanted} has no effect: network {network.name} is there already, and keeps {so[name]}.")
 
-    def _note(self, name: str, text: str) -> None:
-        self.notes.append({"field": f"RunConfig.{OPS_NAMES[name]}", "note": text})
+    def _word(self, name: str, value: Any) -> str:
+        """By which this was said, or would have been: the flag, or the field of a config."""
+        is_flag = getattr(self.flags, name) == value and bool(value or self.flags.bridged)
+        return OPS_FLAGS[name] if is_flag else f"RunConfig.{OPS_NAMES[name]}"
+
+    def _note(self, name: str, value: Any, text: str) -> None:
+        self.notes.append({"field": self._word(name, value), "note": text})
 
 
 def _each(wish: Bridging) -> Iterator[NicWish]:
@@ -197,13 +205,15 @@ def _missing(team: Team, spec: NetworkSpec) -> Conflict:
     return Conflict(f"Team {team.name} has no network {what}. Make it with `{command}`, or let it be made.", code="no_network")
 
 
-def _refuse_outside(network: Network, nic: NicWish) -> None:
+def _refuse_outside(network: Network, nic: NicWish, word: str) -> None:
+    """`word` names the network."""
+    mend = f"Take an address of it, or name another network by {word}."
     if nic.ip_address and IPv4Address(nic.ip_address) not in network.subnet4.network:
         message = f"{nic.ip_address} is not in {network.cidr4}, the subnet of network {network.name}, which stays as it is."
-        raise Invalid(f"{message} Take an address of it, or another BridgeName.", fields={"bridging.ip_address": [nic.ip_address]})
+        raise Invalid(f"{message} {mend}", fields={"bridging.ip_address": [nic.ip_address]})
     if nic.ipv6_address and network.subnet6 is None:
         message = f"Network {network.name} has no IPv6. Give it some with `opsweb network edit {network.name} --ipv6 auto`."
         raise Invalid(message, fields={"bridging.ipv6_address": [nic.ipv6_address]})
     if nic.ipv6_address and network.subnet6 and IPv6Address(nic.ipv6_address) not in network.subnet6.network:
         message = f"{nic.ipv6_address} is not in {network.cidr6}, the IPv6 prefix of network {network.name}, which stays as it is."
-        raise Invalid(f"{message} Take an address of it, or another BridgeName.", fields={"bridging.ipv6_address": [nic.ipv6_address]})
+        raise Invalid(f"{message} {mend}", fields={"bridging.ipv6_address": [nic.ipv6_address]})

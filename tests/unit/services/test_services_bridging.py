@@ -59,7 +59,7 @@ def test_the_documents_two_runs_land_on_one_network(run: Run) -> None:
     assert nics(server) == [("tap0", "br0", "192.168.42.19", True)]
     assert nics(client) == [("tap1", "br0", "192.168.42.20", True)]
     told = "Network br0 was made for it: 192.168.42.0/24, gateway 192.168.42.1. It stays when the instance goes."
-    assert (notes, more) == ([{"field": "RunConfig.BridgeName", "note": told}], [])
+    assert (notes, more) == ([{"field": "--bridgename", "note": told}], [])
 
 
 def test_the_documents_sample_config_makes_br1_on_the_first_free_subnet(run: Run) -> None:
@@ -83,7 +83,7 @@ def test_a_network_that_is_there_is_never_readdressed(run: Run, lab: Network) ->
         "web1", ip_address="192.168.42.19", net_mask="255.255.0.0", gateway="192.168.42.254", bridge_ip_address="192.168.42.66"
     )
     assert nics(instance) == [("tap0", "lab", "192.168.42.19", True)]
-    assert [note["field"] for note in notes] == ["RunConfig.NetMask", "RunConfig.Gateway", "RunConfig.BridgeIPAddress"]
+    assert [note["field"] for note in notes] == ["--netmask", "--gateway", "--bridgeipaddress"]
     assert "keeps 192.168.42.1" in notes[1]["note"]
     assert Network.objects.get().gateway4 == "192.168.42.1"
 
@@ -109,7 +109,7 @@ def test_every_entry_of_nics_is_a_nic(run: Run, lab: Network) -> None:
 def test_without_bridged_a_nic_is_on_a_network_only_if_it_names_one(run: Run, lab: Network) -> None:
     instance, notes = run("web1", bridged=None, ip_address="192.168.42.9", nics=(NicWish(), NicWish(bridge_name="lab")))
     assert nics(instance) == [("tap0", "", None, False), ("tap1", "lab", "192.168.42.2", False)]
-    assert [note["field"] for note in notes] == ["RunConfig.IPAddress"]
+    assert [note["field"] for note in notes] == ["--ip-address"]
     assert "-b" in notes[0]["note"]
 
 
@@ -124,6 +124,22 @@ def test_the_config_of_the_image_counts_where_nothing_else_is_said(run: Run, ima
     assert nics(run("web1", bridged=None)[0]) == [("tap1", "lab", "192.168.42.19", True)]
     assert nics(run("web2", bridged=None, ip_address="192.168.42.20")[0]) == [("tap1", "lab", "192.168.42.20", True)]
     assert nics(run("web3", bridged=None, explicit=[NicSpec()])[0]) == [("tap0", "", None, False)]
+
+
+def test_a_word_is_named_as_it_was_written(run: Run, image: Image, lab: Network) -> None:
+    """Who wrote flags is told of flags, who wrote a config of its fields; also where both speak."""
+    written = {"bridged": True, "bridge_name": "lab", "net_mask": "255.255.0.0", "gateway": "192.168.42.254"}
+    Image.objects.update(defaults={"bridging": written})
+    image.refresh_from_db()
+    _, notes = run("web1", bridged=None, gateway="192.168.42.9")
+    assert [note["field"] for note in notes] == ["RunConfig.NetMask", "--gateway"]
+    for words, told in (({}, "RunConfig.BridgeName"), ({"bridge_name": "lab"}, "--bridgename")):
+        with pytest.raises(Invalid, match=f"or name another network by {told}"):
+            run("web2", bridged=None, ip_address="192.168.43.19", **words)
+    Image.objects.update(defaults={"bridging": {"bridged": True}})
+    image.refresh_from_db()
+    _, notes = run("web3", bridged=None)
+    assert [note["field"] for note in notes] == ["RunConfig.BridgeName"]
 
 
 @pytest.mark.parametrize(
