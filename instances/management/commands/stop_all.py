@@ -34,4 +34,10 @@ class Command(BaseCommand):
             time.sleep(LOOK_SECONDS)
         if left := list(up.all().values_list("name", flat=True)):
             raise CommandError(f"Still running: {', '.join(left)}. Is the worker up? `make status` tells.")
-        self.stdout.write(f"{len(asked)} VMs stopped; they come back with `make up`.")
+        self.stdout.write(_told(len(asked)))
+
+
+def _told(stopped: int) -> str:
+    if not stopped:
+        return "No VM was running."
+    return "1 VM stopped; it comes back with `make up`." if stopped == 1 else f"{stopped} VMs stopped; they come back with `make up`."
