@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Address
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from networks.fabric import fake_files, locks
 from networks.fabric import guard as rules
-from networks.fabric import locks
 from networks.fabric.base import NOBODY, Endpoint, Guard
 from networks.fabric.fake_networks import FakeNetworks
 
@@ -17,20 +16,23 @@ class FakeFabric(FakeNetworks):
     """Keeps the protocol `base.Fabric` with files under `run_dir`; checks values as `linux` does and enforces nothing.
 
     Its host has only the listeners that `listen` wrote down, no other installation, and no address but the loopback ones.
+    Whoever made the files, all of `group` act on them: parts may run as two users, and root may type a command.
     """
 
-    def __init__(self, tag: str, run_dir: Path) -> None:
+    def __init__(self, tag: str, run_dir: Path, *, group: int = -1) -> None:
         self._table = rules.table_name(tag)
         self._directory = run_dir / "fake-fabric"
         self._rules = self._directory / f"{self._table}.nft"
         self._listeners = self._directory / "listeners.json"
-        super().__init__(tag, self._directory)
+        super().__init__(tag, self._directory, group)
 
     def lock(self, name: str) -> AbstractContextManager[None]:
-        return locks.hold(self._directory / "locks", name)
+        directory = self._directory / "locks"
+        fake_files.make_directory(directory, self._group)
+        return locks.hold(directory, name, mode=0o640)
 
     def apply_guard(self, guard: Guard) -> None:
-        _write(self._rules, rules.render(self._tag, guard))
+        fake_files.write(self._rules, rules.render(self._tag, guard), self._group)
 
     def guard_holds(self, guard: Guard) -> bool:
         return self._rules.is_file() and self._rules.read_text() == rules.render(self._tag, guard)
@@ -49,7 +51,7 @@ class FakeFabric(FakeNetworks):
     def listen(self, listeners: Mapping[Endpoint, str]) -> None:
         """Let exactly these be the host's listeners (endpoint → who), for a test or a demo of a busy port."""
         rows = [[e.protocol, e.address, e.port, who] for e, who in listeners.items()]
-        _write(self._listeners, json.dumps(rows))
+        fake_files.write(self._listeners, json.dumps(rows), self._group)
 
     def flush(self) -> None:
         """What `nft flush ruleset` by a stranger does."""
@@ -60,10 +62,3 @@ class FakeFabric(FakeNetworks):
         if not self._listeners.is_file():
             return {}
         return {Endpoint(protocol, address, port): who for protocol, address, port, who in json.loads(self._listeners.read_text())}
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)

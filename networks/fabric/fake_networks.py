@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID
 from zlib import crc32
 
+from networks.fabric import fake_files, findings, values
 from networks.fabric import filter as packet_rules
-from networks.fabric import findings, values
 from networks.fabric.base import (
     Adapter,
     Count,
@@ -39,8 +38,9 @@ _HOST = HostNetwork(
 class FakeNetworks:
     """The half of the protocol `base.Fabric` that is about networks."""
 
-    def __init__(self, tag: str, directory: Path) -> None:
+    def __init__(self, tag: str, directory: Path, group: int) -> None:
         self._tag = tag
+        self._group = group
         self._networks = directory / "networks"
         self._taps = directory / "taps"
         self._filter = directory / f"ow{tag}_nets.json"
@@ -61,8 +61,8 @@ class FakeNetworks:
         values.check(network, self._tag)
         if network.adapter and network.adapter not in {adapter.name for adapter in self.host_network().adapters}:
             raise FabricError("link_refused", f"The host has no network adapter {network.adapter}.")
-        self.lease_directory(network.id).mkdir(mode=0o750, parents=True, exist_ok=True)
-        _write(self._file(network.id), {"bridge": network.bridge, "plan": _shape(network), "nics": _nics(network), "lost": []})
+        fake_files.make_directory(self.lease_directory(network.id), self._group)
+        self._write(self._file(network.id), {"bridge": network.bridge, "plan": _shape(network), "nics": _nics(network), "lost": []})
 
     def drift(self, network: NetworkPlan) -> tuple[Drift, ...]:
         values.check(network, self._tag)
@@ -88,7 +88,7 @@ class FakeNetworks:
             values.check(network, self._tag)
         text = self._text(networks)
         rules = {nic.tap: [str(rule.id) for rule in (*nic.firm, *nic.rules)] for network in networks for nic in network.nics}
-        _write(self._filter, {"text": text, "rules": rules})
+        self._write(self._filter, {"text": text, "rules": rules})
 
     def filter_holds(self, networks: Sequence[NetworkPlan]) -> bool:
         stored = _read(self._filter)
@@ -142,7 +142,7 @@ class FakeNetworks:
         """Let a stranger take away "bridge", "address" or "dnsmasq" of the network, for a test or a demo of drift."""
         stored = _read(self._file(network))
         if stored is not None:
-            _write(self._file(network), stored | {"lost": sorted({*stored["lost"], what} & PARTS.keys(), key=list(PARTS).index)})
+            self._write(self._file(network), stored | {"lost": sorted({*stored["lost"], what} & PARTS.keys(), key=list(PARTS).index)})
 
     def lose_tap(self, tap: str) -> None:
         """Let a stranger delete the tap of a running VM."""
@@ -155,7 +155,7 @@ class FakeNetworks:
 
     def set_host(self, host: HostNetwork) -> None:
         """Let this be the host's own network."""
-        _write(self._host, asdict(host))
+        self._write(self._host, asdict(host))
 
     def _remove_networks(self) -> None:
         self.lose_filter()
@@ -166,15 +166,18 @@ class FakeNetworks:
         values.check_nic(network, nic, self._tag)
         if _read(self._file(network.id)) is None:
             raise FabricError("link_refused", f"The network {network.name} has no bridge on the host.")
-        _write(self._taps / f"{nic.tap}.json", {"bridge": network.bridge, "since": time.time()})
+        self._write(self._taps / f"{nic.tap}.json", {"bridge": network.bridge, "since": time.time()})
         if network.dhcp:  # the guest asks at once
-            (self.lease_directory(network.id) / "leases").write_text(nic.mac)
+            fake_files.write(self.lease_directory(network.id) / "leases", nic.mac, self._group)
 
     def _plugged(self) -> dict[str, Any]:
         return {file.stem: stored for file in self._taps.glob("*.json") if (stored := _read(file)) is not None}
 
     def _file(self, network: UUID) -> Path:
         return self._networks / f"{network}.json"
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        fake_files.write(path, json.dumps(content), self._group)
 
     def _text(self, networks: Sequence[NetworkPlan]) -> str:
         return packet_rules.render(self._tag, networks)
@@ -205,10 +208,3 @@ def _read(path: Path) -> Any:
     with suppress(FileNotFoundError):
         return json.loads(path.read_text())
     return None
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        json.dump(content, file)
-    Path(file.name).replace(path)

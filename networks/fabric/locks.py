@@ -16,13 +16,16 @@ _NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 
 @contextmanager
-def hold(directory: Path, name: str, wait: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold `directory`/`name`.lock alone; waits up to `wait` seconds. Raises: FabricError("bad_lock"), FabricError("timeout")."""
+def hold(directory: Path, name: str, wait: float = WAIT_SECONDS, *, mode: int = 0o600) -> Iterator[None]:
+    """Hold `directory`/`name`.lock alone; waits up to `wait` seconds. Whom `mode` lets read the file may hold it too.
+
+    Raises: FabricError("bad_lock"), FabricError("timeout").
+    """
     if not _NAME.fullmatch(name):
         raise FabricError("bad_lock", f"{name[:70]!r} is no name of a lock. Use lower-case letters, digits and dashes.")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The file stays: removing it would let a second process lock a new file of the same name.
-    descriptor = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / f"{name}.lock", os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         _wait(descriptor, name, wait)
         yield

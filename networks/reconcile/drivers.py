@@ -12,5 +12,5 @@ from opsweb.environment import env
 def fabric() -> Fabric:
     """This host's driver."""
     if env.driver == "fake":
-        return FakeFabric(env.installation, env.run_dir)
+        return FakeFabric(env.installation, env.run_dir, group=env.panel_group)
     return LinuxFabric(env.installation, env.run_dir, group=env.panel_group)
