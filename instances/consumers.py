@@ -20,7 +20,7 @@ from opsweb.core import access, operations
 from opsweb.core.access import Actor
 from opsweb.core.errors import Refusal
 from opsweb.core.events import EVERYTHING, team_group
-from opsweb.teams.consumers import RECHECK_SECONDS
+from opsweb.teams.consumers import AWAY, until_lost
 
 BLOCK_MS = 4000
 MAX_WINDOW = 1024 * 1024
@@ -171,17 +171,16 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
 
     async def _recheck(self) -> None:
         """A right that is lost ends the socket within seconds (INV-17)."""
-        while True:
-            await asyncio.sleep(RECHECK_SECONDS)
-            try:
-                self.actor = await self.scope["identity"].actor()
-                self.instance = await self._fetch(self.actor)
-            except Refusal as error:
-                await self._say("bye", reason=error.message)
-                await self.close(4404)
-                return
-            with suppress(RedisError, OSError):  # redis is away: the rights are looked at all the same
-                await presence.renew(redis(), self.instance.pk, self.viewer)
+        refusal = await until_lost(self._look)
+        if refusal:
+            await self._say("bye", reason=refusal.message)
+        await self.close(4404 if refusal else AWAY)
+
+    async def _look(self) -> None:
+        self.actor = await self.scope["identity"].actor()
+        self.instance = await self._fetch(self.actor)
+        with suppress(RedisError, OSError):  # redis is away: the rights are looked at all the same
+            await presence.renew(redis(), self.instance.pk, self.viewer)
 
     async def opsweb_changed(self, event: dict[str, Any]) -> None:
         """From core.events: pass on this instance's state."""

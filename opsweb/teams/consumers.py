@@ -1,9 +1,11 @@
 """The events socket: tells a browser which things changed. It re-fetches them over HTTP, with the normal permission check."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import django.db
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from redis.exceptions import RedisError
 
@@ -12,6 +14,25 @@ from opsweb.core.errors import Refusal
 from opsweb.core.events import EVERYTHING, team_group
 
 RECHECK_SECONDS = 5  # how long a lost right may outlive its loss on an open socket
+UNCHECKED_SECONDS = 30  # and how long one counts that nobody can look at: a lock that SQLite waits for (20 s), or PostgreSQL's restart
+AWAY = 4503  # the socket's end then: not a refusal, so that clients come back by themselves and go on where they were
+
+
+async def until_lost(look: Callable[[], Awaitable[None]]) -> Refusal | None:
+    """Look at a socket's rights again and again until `look` refuses; None when the database was away too long to say (INV-17)."""
+    loop = asyncio.get_running_loop()
+    looked = loop.time()
+    while True:
+        await asyncio.sleep(RECHECK_SECONDS)
+        try:
+            async with asyncio.timeout_at(looked + UNCHECKED_SECONDS):
+                await look()
+            looked = loop.time()
+        except Refusal as refusal:
+            return refusal
+        except (django.db.Error, TimeoutError):
+            if loop.time() >= looked + UNCHECKED_SECONDS:
+                return None
 
 
 class EventsConsumer(AsyncJsonWebsocketConsumer):
@@ -54,10 +75,9 @@ class EventsConsumer(AsyncJsonWebsocketConsumer):
         self.joined = wanted
 
     async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(RECHECK_SECONDS)
-            try:
-                await self._join(await self.scope["identity"].actor())
-            except Refusal:
-                await self.close(4401)
-                return
+        await self.close(4401 if await until_lost(self._look) else AWAY)
+
+    async def _look(self) -> None:
+        actor = await self.scope["identity"].actor()
+        with suppress(RedisError, OSError):  # redis is away, and with it all events: the groups are mended when it is back
+            await self._join(actor)

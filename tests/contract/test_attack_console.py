@@ -83,7 +83,7 @@ async def test_a_lost_right_ends_a_socket_that_never_opened_its_console(
     guest: SimpleNamespace, watcher: Watcher, olga: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """INV-17."""
-    monkeypatch.setattr("instances.consumers.RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr("opsweb.teams.consumers.RECHECK_SECONDS", 0.1)
     viewer = Viewer(guest, await cookie_of(olga))
     assert (await viewer.socket.connect())[0]
     await database_sync_to_async(Membership.objects.filter(user=olga).delete)()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
+from django.db import Error, InterfaceError, OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -165,7 +166,7 @@ async def test_somebody_elses_console_is_like_one_that_is_not_there(guest: Simpl
 
 async def test_a_lost_right_ends_the_socket(guest: SimpleNamespace, watcher: Watcher, olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """INV-17."""
-    monkeypatch.setattr("instances.consumers.RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr("opsweb.teams.consumers.RECHECK_SECONDS", 0.1)
     viewer = await Viewer(guest, await cookie_of(olga)).open()
     await viewer.until_text("hello")
     await database_sync_to_async(Membership.objects.filter(user=olga).delete)()
@@ -177,7 +178,7 @@ async def test_a_right_lost_while_redis_is_away_ends_the_socket(
     guest: SimpleNamespace, watcher: Watcher, olga: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """INV-17."""
-    monkeypatch.setattr("instances.consumers.RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr("opsweb.teams.consumers.RECHECK_SECONDS", 0.1)
     viewer = await Viewer(guest, await cookie_of(olga)).open()
     await viewer.until_text("hello")
     refused = asyncio.Event()
@@ -191,6 +192,57 @@ async def test_a_right_lost_while_redis_is_away_ends_the_socket(
         await refused.wait()
     await database_sync_to_async(Membership.objects.filter(user=olga).delete)()
     await viewer.until_text("bye")
+
+
+@pytest.mark.parametrize("error", [OperationalError("database is locked"), InterfaceError("connection already closed")])
+async def test_a_right_lost_while_the_database_was_away_ends_the_socket(
+    guest: SimpleNamespace, watcher: Watcher, olga: User, monkeypatch: pytest.MonkeyPatch, error: Error
+) -> None:
+    """INV-17: whoever could not look looks again."""
+    monkeypatch.setattr("opsweb.teams.consumers.RECHECK_SECONDS", 0.1)
+    viewer = await Viewer(guest, await cookie_of(olga)).open()
+    await viewer.until_text("hello")
+    asked = asyncio.Event()
+
+    def look(_: object) -> None:
+        asked.set()
+        raise error
+
+    with monkeypatch.context() as away:
+        away.setattr("opsweb.teams.sockets.Identity._look", look)
+        async with asyncio.timeout(20):
+            await asked.wait()
+    grow(guest, b"still reading")
+    await viewer.until(13)
+    await database_sync_to_async(Membership.objects.filter(user=olga).delete)()
+    await viewer.until_text("bye")
+    assert (await viewer.socket.receive_output(5))["code"] == 4404
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "says nothing"])
+async def test_a_database_that_stays_away_ends_the_socket(
+    guest: SimpleNamespace, watcher: Watcher, olga: User, monkeypatch: pytest.MonkeyPatch, is_silent: bool
+) -> None:
+    """INV-17: a right that nobody can look at counts for a while only. No bye: the viewer may come again."""
+    monkeypatch.setattr("opsweb.teams.consumers.RECHECK_SECONDS", 0.05)
+    monkeypatch.setattr("opsweb.teams.consumers.UNCHECKED_SECONDS", 0.5)
+    viewer = await Viewer(guest, await cookie_of(olga)).open()
+    await viewer.until_text("hello")
+
+    async def actor(_: object) -> None:
+        if is_silent:
+            await asyncio.Event().wait()
+        raise OperationalError("server closed the connection")
+
+    with monkeypatch.context() as away:
+        away.setattr("opsweb.teams.sockets.Identity.actor", actor)
+        async with asyncio.timeout(20):
+            while (closed := await viewer.socket.receive_output(20))["type"] == "websocket.send":
+                assert "bye" not in closed["text"]
+    assert closed == {"type": "websocket.close", "code": 4503}
+    again = await Viewer(guest, await cookie_of(olga)).open()
+    await again.until_text("hello")
+    await again.close()
 
 
 async def test_nonsense_ends_the_socket(guest: SimpleNamespace, watcher: Watcher, olga: User) -> None:

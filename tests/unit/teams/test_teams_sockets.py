@@ -12,8 +12,10 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from opsweb.asgi import application
 from opsweb.core import events
@@ -165,6 +167,44 @@ async def test_a_right_that_goes_ends_the_socket(secret: str, end: Callable[[], 
         await sync_to_async(end)()
         closed = await listener.receive_output(5)
     assert closed["type"] == "websocket.close"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("place", ["opsweb.teams.sockets.Identity._look", "opsweb.teams.consumers.EventsConsumer._join"])
+async def test_a_right_that_goes_while_nobody_can_look_ends_the_socket(
+    secret: str, olga: User, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INV-17: the database is away, or redis is."""
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
+    asked = asyncio.Event()
+
+    def look(*_: object) -> None:
+        asked.set()
+        raise OperationalError("database is locked") if "_look" in place else RedisError("away")
+
+    async with listening(secret) as listener:
+        with monkeypatch.context() as away:
+            away.setattr(place, look)
+            async with asyncio.timeout(20):
+                await asked.wait()
+        await sync_to_async(User.objects.filter(pk=olga.pk).update)(is_active=False)
+        closed = await listener.receive_output(5)
+    assert closed == {"type": "websocket.close", "code": 4401}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_database_that_stays_away_ends_the_socket(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-17."""
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
+    monkeypatch.setattr(consumers, "UNCHECKED_SECONDS", 0.2)
+
+    def look(_: object) -> None:
+        raise OperationalError("server closed the connection")
+
+    async with listening(secret) as listener:
+        monkeypatch.setattr("opsweb.teams.sockets.Identity._look", look)
+        closed = await listener.receive_output(5)
+    assert closed == {"type": "websocket.close", "code": 4503}
 
 
 @pytest.mark.django_db(transaction=True)
