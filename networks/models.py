@@ -197,6 +197,7 @@ class Rule(models.Model):
     peer_cidr = models.CharField(max_length=43, blank=True, help_text="v4 or v6")
     peer_group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     peer_network = models.ForeignKey(Network, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    gone_peer = models.CharField(max_length=40, blank=True, help_text="The name of another team's network that was the peer: fits nothing.")
     counts = models.JSONField(default=list, help_text="[packets, bytes] that it decided")
 
     class Meta:
@@ -204,6 +205,9 @@ class Rule(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(network=None, instance__isnull=False) | Q(network__isnull=False, instance=None), name="a_rule_has_one_owner"
+            ),
+            models.CheckConstraint(
+                condition=Q(gone_peer="") | Q(peer_cidr="", peer_group=None, peer_network=None), name="a_gone_peer_is_the_only_one"
             ),
         ]
 

@@ -167,7 +167,9 @@ class _Reader:
         )
 
     def _peers(self, rule: Rule) -> tuple[str, ...] | None:
-        """A group without addresses is nobody, not anybody."""
+        """A group without addresses is nobody, not anybody; so is a network that is gone."""
+        if rule.gone_peer:
+            return ()
         if rule.peer_cidr:
             return (rule.peer_cidr,)
         if rule.peer_group_id is not None:

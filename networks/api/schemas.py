@@ -81,7 +81,7 @@ class RuleIn(Closed):
     direction: Literal["in", "out"]
     protocol: Literal["any", "tcp", "udp", "icmp"] = "any"
     ports: Label = Field("", description='"80", "9000-9005"; empty: any. Of the destination.')
-    peer: Label = Field("", description="A CIDR, group:NAME, network:NAME; empty: anybody.")
+    peer: Label = Field("", description="A CIDR, group:NAME, network:NAME; empty: anybody. gone:NAME stays where it is.")
 
 
 class RulesIn(Closed):

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from networks.models import Group, Rule
 from networks.services.announce import announce_rules
+from networks.services.rules import owner_of
 from networks.services.texts import check_name
 from opsweb.core import access, audit, events
 from opsweb.core.access import Actor
@@ -58,8 +59,7 @@ def delete(group: Group, *, actor: Actor) -> None:
     with transaction.atomic():
         lock_team(group.team_id)
         if rule := Rule.objects.filter(peer_group=group).select_related("network", "instance").first():
-            owner = f"network {rule.network.name}" if rule.network else f"instance {rule.instance.name if rule.instance else ''}"
-            raise Conflict(f"A rule of {owner} speaks of group {group.name}. Change that rule first.", code="in_use")
+            raise Conflict(f"A rule of {owner_of(rule)} speaks of group {group.name}. Change that rule first.", code="in_use")
         _record(group, "delete", actor)
         Group.objects.filter(pk=group.pk).delete()
 

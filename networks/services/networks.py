@@ -7,8 +7,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from networks.models import Network, Rule
-from networks.services import subnets
+from networks.models import Network
+from networks.services import rules, subnets
 from networks.services.announce import announce, announce_rules, tell
 from networks.services.quota import take
 from networks.services.texts import canonical, check_texts
@@ -121,7 +121,10 @@ def repair(network: Network, *, actor: Actor) -> Operation:
 
 
 def delete(network: Network, *, actor: Actor) -> Operation:
-    """Let the worker take it away. Raises: NotFound, Forbidden; Conflict("in_use") that names who is attached, or whose rules name it."""
+    """Let the worker take it away. Rules of other teams that name it fit nothing from now on, and say so.
+
+    Raises: NotFound, Forbidden; Conflict("in_use") that names who is attached, or which of its own team's rules name it.
+    """
     refuse_users(actor, network)
     access.require(actor, "network.delete", network.team_id)
     with transaction.atomic():
@@ -130,8 +133,7 @@ def delete(network: Network, *, actor: Actor) -> Operation:
         network = _again(network)
         if users := _users(network):
             raise Conflict(f"Network {network.name} is used by {users}. Detach or delete those first.", code="in_use")
-        if rule := Rule.objects.filter(peer_network=network).exclude(network=network).select_related("network", "instance").first():
-            raise Conflict(f"A rule of {_owner(rule, network)} speaks of network {network.name}. Change that rule first.", code="in_use")
+        rules.let_go(network)
         Network.objects.filter(pk=network.pk).update(desired=Desired.ABSENT)
         return _asked(network, "delete", actor, {})
 
@@ -248,12 +250,6 @@ def _users(network: Network) -> str:
     names = [name for name, team in rows if team == network.team_id]
     words = names[:SHOWN_USERS] + ([f"{len(names) - SHOWN_USERS} more"] if len(names) > SHOWN_USERS else [])
     return ", ".join(words + (["instances of other teams"] if len(rows) > len(names) else []))
-
-
-def _owner(rule: Rule, network: Network) -> str:
-    if rule.team_id != network.team_id:
-        return "another team"
-    return f"network {rule.network.name}" if rule.network else f"instance {rule.instance.name if rule.instance else ''}"
 
 
 def _again(network: Network) -> Network:

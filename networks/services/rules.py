@@ -14,12 +14,13 @@ from networks.services.quota import take
 from networks.sharing import refuse_users, usable_by
 from opsweb.core import access, audit, events
 from opsweb.core.access import Actor
-from opsweb.core.errors import Invalid, NotFound
+from opsweb.core.errors import Conflict, Invalid, NotFound
 from opsweb.core.hosts import lock_host
 from opsweb.teams.services import Usage, lock_team
 
 PORTS = re.compile(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?", re.ASCII)
 CIDR = re.compile(r"[0-9a-fA-F.:]+(/[0-9]{1,3})?", re.ASCII)
+GONE = "gone"  # in place of "network", when that is no more
 WITH_PORTS = (Rule.Protocol.TCP, Rule.Protocol.UDP)
 
 
@@ -31,7 +32,7 @@ class RuleSpec:
     direction: str  # "in" (to the guest) or "out"
     protocol: str = "any"  # "any", "tcp", "udp", "icmp"
     ports: str = ""  # "80", "9000-9005"; of the destination; "": all
-    peer: str = ""  # "10.0.0.0/8", "group:web", "network:br0"; "": anybody
+    peer: str = ""  # "10.0.0.0/8", "group:web", "network:br0", "gone:br0" where it was; "": anybody
 
 
 def set_rules(owner: Network | Guest, specs: Sequence[RuleSpec], *, actor: Actor) -> None:
@@ -70,6 +71,7 @@ def _write(owner: Rule, specs: Sequence[RuleSpec]) -> None:
         rule = _read(spec, owner, line=position + 1)
         same = next((row for row in kept if _content(row) == _content(rule)), None)
         if same is None:
+            _refuse_gone(rule, line=position + 1)
             rule.position = position
             rule.save(force_insert=True)
             continue
@@ -80,7 +82,7 @@ def _write(owner: Rule, specs: Sequence[RuleSpec]) -> None:
 
 
 def _content(rule: Rule) -> tuple[object, ...]:
-    peer = (rule.peer_cidr, rule.peer_group_id, rule.peer_network_id)
+    peer = (rule.peer_cidr, rule.peer_group_id, rule.peer_network_id, rule.gone_peer)
     return (rule.action, rule.direction, rule.protocol, rule.port_first, rule.port_last, *peer)
 
 
@@ -121,8 +123,16 @@ def _set_peer(rule: Rule, peer: str, line: int) -> None:
         rule.peer_network = named.filter(team=rule.team_id).first() or named.first()  # its own before a shared one
         if rule.peer_network is None:
             raise _bad(line, f"There is no network called “{name[:60]}” that the team may use.")
+    elif colon and kind == GONE:
+        rule.gone_peer = name
     elif peer:
         rule.peer_cidr = _cidr(peer, line)
+
+
+def _refuse_gone(rule: Rule, line: int) -> None:
+    """Such a line is kept as it is, moved or taken out; nobody writes one. Raises: Invalid."""
+    if rule.gone_peer:
+        raise _bad(line, f"The network “{rule.gone_peer[:60]}” is gone. Name another peer, or take the rule out.")
 
 
 def _cidr(text: str, line: int) -> str:
@@ -140,6 +150,28 @@ def _bad(line: int, message: str) -> Invalid:
     return Invalid(f"Rule {line}: {message} No rule was changed.", code="bad_rule", fields={"rules": [line]})
 
 
+def let_go(network: Network) -> None:
+    """Before a network goes. No team keeps another from that: its rules with this peer become ones that fit nothing, never anybody.
+
+    Raises: Conflict("in_use") for a rule of its own team's.
+    """
+    naming = Rule.objects.filter(peer_network=network).exclude(network=network).select_related("network", "instance")
+    if rule := naming.filter(team=network.team_id).first():
+        raise Conflict(f"A rule of {owner_of(rule)} speaks of network {network.name}. Change that rule first.", code="in_use")
+    owners = {("network", rule.network_id) if rule.network_id else ("instance", rule.instance_id): rule.team_id for rule in naming}
+    if not owners:
+        return
+    naming.update(peer_network=None, gone_peer=network.name)
+    announce_rules(network.host)
+    for (kind, owner), team in owners.items():
+        events.changed(kind, owner, team)
+
+
+def owner_of(rule: Rule) -> str:
+    """What it is a rule of, in words. Select `network` and `instance` with it."""
+    return f"network {rule.network.name}" if rule.network else f"instance {rule.instance.name if rule.instance else ''}"
+
+
 def spec_of(rule: Rule) -> RuleSpec:
     """A row as people write it. Select `peer_group` and `peer_network` with it."""
     ports = "" if rule.port_first is None else _span(rule.port_first, rule.port_last or rule.port_first)
@@ -148,6 +180,8 @@ def spec_of(rule: Rule) -> RuleSpec:
         peer = f"group:{rule.peer_group.name}"
     elif rule.peer_network is not None:
         peer = f"network:{rule.peer_network.name}"
+    elif rule.gone_peer:
+        peer = f"{GONE}:{rule.gone_peer}"
     return RuleSpec(rule.action, rule.direction, rule.protocol, ports, peer)
 
 
@@ -171,4 +205,6 @@ def sentence(rule: RuleSpec | Rule) -> str:
 
 def _peer(peer: str) -> str:
     kind, colon, name = peer.partition(":")
+    if colon and kind == GONE:
+        return f"network {name}, which is gone: the rule fits nothing"
     return f"{kind} {name}" if colon and kind in ("group", "network") else peer or "anybody"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,15 +10,21 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from instances.models import Image, Instance
-from networks.models import Group, Network, PortForward
+from networks.fabric.filter import render
+from networks.fabric.filter_rules import counter_name
+from networks.models import Group, Network, PortForward, Rule
 from networks.plans import network_plan
 from networks.ports import parse_ports
+from networks.services import networks
 from networks.services.forwards import set_forwards
 from networks.services.nics import NicSpec, set_nics
-from networks.services.rules import RuleSpec, set_rules
-from opsweb.core.access import SYSTEM
-from opsweb.core.errors import Conflict
-from opsweb.teams.models import Team
+from networks.services.rules import RuleSpec, set_rules, spec_of
+from opsweb.core.access import SYSTEM, Actor
+from opsweb.core.errors import Conflict, Invalid
+from opsweb.core.models import AuditEntry
+from opsweb.environment import env
+from opsweb.teams.models import Membership, Team
+from tests.conftest import SentTasks, nothing_changes
 from tests.unit.conftest import MakeInstance
 from tests.unit.networks.conftest import MakeNetwork
 
@@ -174,6 +181,78 @@ def test_a_rule_means_the_teams_own_network_before_one_of_the_same_name(
     shared = [make_network(Team.objects.create(name=f"team{number}"), name="lab", shared_with=[team]) for number in range(5)]
     set_rules(mine, [RuleSpec("allow", "in", peer="network:lab")], actor=SYSTEM)
     assert [rule.peer_network for rule in mine.rules.all()] == [own], shared
+
+
+@pytest.fixture
+def naming(lend: Any, make_network: MakeNetwork, other_team: Team, mine: Instance) -> tuple[Network, Network]:
+    """Their shared network, which a rule of an instance and one of a network of the cast's team name; and that network."""
+    theirs, own = lend(other_team, cidr4="192.168.77.1/24"), make_network(name="own", cidr4="192.168.78.1/24")
+    attach(mine, own)
+    set_rules(mine, [RuleSpec("allow", "in", "tcp", "80", "network:lab"), RuleSpec("deny", "in")], actor=SYSTEM)
+    set_rules(own, [RuleSpec("allow", "out", peer="network:lab"), RuleSpec("deny", "out")], actor=SYSTEM)
+    assert "192.168.77.0/24" in render(env.installation, [network_plan(own)])
+    return theirs, own
+
+
+def test_no_team_keeps_another_from_deleting_its_network(
+    naming: tuple[Network, Network], mine: Instance, other_team: Team, ana: User, as_actor: Callable[[User], Actor], sent: SentTasks
+) -> None:
+    """INV-14, SEC-F3: a rule whose peer is gone fits nobody, not anybody; the others of its list hold as before."""
+    theirs, own = naming
+    Membership.objects.create(user=ana, team=other_team, role="admin")
+    sent.clear()
+    networks.delete(theirs, actor=as_actor(ana))
+    assert ("networks.keep_filter", (str(theirs.host_id),)) in sent
+    Network.objects.filter(pk=theirs.pk).delete()  # as the worker does
+    assert [spec_of(rule) for rule in mine.rules.all()] == [RuleSpec("allow", "in", "tcp", "80", "gone:lab"), RuleSpec("deny", "in")]
+    plan = network_plan(own)
+    assert [(rule.allow, rule.peers) for rule in plan.nics[0].rules] == [(True, ()), (False, None), (True, ()), (False, None)]
+    text = render(env.installation, [plan])
+    assert "192.168.77.0/24" not in text
+    for owner in (mine, own):
+        for number, rule in enumerate(owner.rules.all()):
+            assert text.count(f"counter name {counter_name(rule.pk)}") == (
+                0 if number == 0 else text.count(f"{counter_name(rule.pk)} drop")
+            )
+
+
+def test_a_rule_whose_peer_is_gone_stays_until_somebody_takes_it_out(
+    naming: tuple[Network, Network], make_network: MakeNetwork, team: Team, other_team: Team, mine: Instance
+) -> None:
+    """SEC-F3: and means no other network of that name by itself."""
+    theirs, _ = naming
+    networks.delete(theirs, actor=SYSTEM)
+    Network.objects.filter(pk=theirs.pk).delete()
+    make_network(other_team, name="lab", shared_with=[team])
+    rules = [spec_of(rule) for rule in mine.rules.all()]
+    gone = mine.rules.first()
+    set_rules(mine, [rules[1], rules[0], RuleSpec("deny", "out")], actor=SYSTEM)
+    assert [rule.pk for rule in mine.rules.all()][1] == gone.pk
+    for change in ({"ports": "81"}, {"peer": "gone:other"}):
+        with nothing_changes(Rule, AuditEntry), pytest.raises(Invalid, match="Rule 2: The network .* is gone"):
+            set_rules(mine, [rules[1], replace(rules[0], **change)], actor=SYSTEM)
+    set_rules(mine, [replace(rules[0], peer="network:lab")], actor=SYSTEM)
+    assert mine.rules.get().peer_network.name == "lab"
+
+
+def test_a_rule_whose_peer_is_gone_says_so(
+    naming: tuple[Network, Network], signed_in: SignedIn, api: ApiOf, olga: User, mine: Instance
+) -> None:
+    """In the editor, in its preview, in the API."""
+    theirs, own = naming
+    networks.delete(theirs, actor=SYSTEM)
+    told = "TCP to port 80 may come in from network lab, which is gone: the rule fits nothing."
+    client = signed_in(olga)
+    page = client.get(f"/instances/{mine.pk}/?tab=network").content.decode()
+    assert 'value="gone:lab"' in page
+    assert told in page
+    assert "gone:lab" in client.get(f"/networks/{own.pk}/?tab=rules").content.decode()
+    row = {"rule_action": "allow", "rule_direction": "in", "rule_protocol": "tcp", "rule_ports": "80", "rule_peer": "gone:lab"}
+    assert told in client.post(f"/instances/{mine.pk}/rules/plan/", row).content.decode()
+    rules = api(olga).get(f"instances/{mine.pk}/rules/").json()["items"]
+    assert (rules[0]["peer"], rules[0]["sentence"]) == ("gone:lab", told)
+    body = {"rules": [{name: rule[name] for name in ("action", "direction", "protocol", "ports", "peer")} for rule in rules]}
+    assert api(olga)("PUT", f"instances/{mine.pk}/rules/", body).json()["items"] == rules
 
 
 def test_no_team_takes_a_name_that_means_anothers_guest(
