@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -28,7 +30,7 @@ class BenchPanel:
 
     def __init__(self, panel: RealPanel) -> None:
         self.panel, self.api = panel, panel.api()
-        self.run, self.state = panel.directory / "r", panel.directory / "s"
+        self.run, self.state = Path(panel.environment["OPSWEB_RUN_DIR"]), panel.directory / "s"
         self.authorization = {"Authorization": self.api.headers["Authorization"]}
         self.sockets = f"ws://127.0.0.1:{PORT}/ws/"
         self.address = str(self.api.base_url)
@@ -80,8 +82,12 @@ class BenchPanel:
 
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of the panel's database, without a request that would cost the panel something."""
-        with closing(self._database()) as database:
-            return database.execute(query, values).fetchall()
+        return self._reader.execute(query, values).fetchall()
+
+    @cached_property
+    def _reader(self) -> sqlite3.Connection:
+        """Kept: to open one costs more than most of what is read."""
+        return self._database()
 
     def write(self, statement: str) -> None:
         """Change the scratch database."""
@@ -119,8 +125,10 @@ class BenchPanel:
 
 @contextmanager
 def bench_panel() -> Iterator[BenchPanel]:
-    """`make up` in directories of its own, taken down and away afterwards."""
-    with real_panel() as panel:
+    """`make up` in directories of its own, taken down and away afterwards; the run directory in memory, as /run is."""
+    with TemporaryDirectory(prefix="owb", dir="/dev/shm") as run, real_panel() as panel:  # noqa: S108 - for its file system alone
+        Path(run).chmod(0o755)
+        panel.environment["OPSWEB_RUN_DIR"] = run
         panel.make("up")
         bench = BenchPanel(panel)
         bench.prepare()
