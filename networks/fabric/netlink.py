@@ -42,16 +42,16 @@ def delete(ip: Any, name: str) -> None:
         _forgiving(errno.ENODEV, ip.link, "del", index=found["index"])
 
 
-def add_address(ip: Any, index: int, address: str, **more: Any) -> None:
-    """Add "192.168.33.1/24" to the link. There already: nothing."""
+def add_address(ip: Any, index: int, address: str, peer: str = "", **more: Any) -> None:
+    """Add "192.168.33.1/24" to the link, or the own side of a point-to-point address and its `peer`. There already: nothing."""
     host, _, prefix = address.partition("/")
-    _forgiving(errno.EEXIST, ip.addr, "add", index=index, address=host, prefixlen=int(prefix), **more)
+    _forgiving(errno.EEXIST, ip.addr, "add", index=index, address=peer or host, local=host, prefixlen=int(prefix), **more)
 
 
-def remove_address(ip: Any, index: int, address: str) -> None:
+def remove_address(ip: Any, index: int, address: str, peer: str = "") -> None:
     """Take "192.168.33.1/24" from the link. Gone already: nothing."""
     host, _, prefix = address.partition("/")
-    _forgiving(errno.EADDRNOTAVAIL, ip.addr, "del", index=index, address=host, prefixlen=int(prefix))
+    _forgiving(errno.EADDRNOTAVAIL, ip.addr, "del", index=index, address=peer or host, local=host, prefixlen=int(prefix))
 
 
 def kind(found: Any) -> str:

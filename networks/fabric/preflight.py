@@ -7,7 +7,7 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-from networks.fabric import dnsmasq, dnsmasq_text, findings, forwarding, host, links, netlink, nft, sysctls, uplink
+from networks.fabric import dnsmasq, dnsmasq_text, findings, fitness, forwarding, host, links, netlink, nft, sysctls
 from networks.fabric.base import FabricError, Finding, Mode, NetworkPlan
 
 _BRIDGE_NETFILTER = "bridge/bridge-nf-call-iptables"  # there as soon as br_netfilter is
@@ -96,10 +96,10 @@ def _uplink(network: NetworkPlan) -> Iterator[Finding]:
         bridge = links.read(ip, network.bridge)
         if bridge is not None and adapter.get_attr("IFLA_MASTER") == bridge.index:
             return  # it is the uplink already
-        reason = uplink.unfit(adapter)
+        reasons = fitness.reasons(ip, adapter)
         addresses = netlink.addresses(ip, adapter["index"])
         protocols = {row["proto"] for row in ip.get_routes() if row.get_attr("RTA_OIF") == adapter["index"]}
-    if reason:
+    for reason in reasons:
         yield Finding("would_cut_off", f"{network.adapter} cannot become an uplink: {reason}.", fatal=True)
     own = [ip_interface(netlink.address_of(row)).ip for row in addresses]
     if network.dhcp and not any(address in ip_network(network.cidr4) for address in own):
@@ -118,7 +118,8 @@ def _manager(index: int, addresses: list[Any], protocols: set[int]) -> str:
         return "NetworkManager"
     if Path(f"/run/systemd/netif/links/{index}").exists():
         return "systemd-networkd"
-    leased = any(row["family"] == 2 and not (row.get_attr("IFA_FLAGS") or row["flags"]) & _PERMANENT for row in addresses)
+    passing = [row for row in addresses if not (row.get_attr("IFA_FLAGS") or row["flags"]) & _PERMANENT]
+    leased = any(row["family"] == 2 or row["prefixlen"] == 128 for row in passing)  # the kernel's own IPv6 ones are /64
     return "a DHCP client" if leased or _DHCP in protocols else ""
 
 

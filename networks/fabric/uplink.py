@@ -5,17 +5,21 @@ pass or by removing the network. If the router answered before and does not afte
 """
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from networks.fabric import arp, files, host, netlink, routes, sysctls
+from networks.fabric import arp, files, fitness, host, ndp, netlink, routes, sysctls
 from networks.fabric.base import Drift, FabricError, NetworkPlan
 from networks.fabric.routes import Gathered
 from networks.fabric.undoing import Undo
 
-_V6_SETTINGS = ("disable_ipv6", "accept_ra", "autoconf", "accept_dad")  # as the adapter has them: the host's IPv6 goes on as it was
-_UNFIT_KINDS = ("bridge", "bond", "tun", "wireguard", "macvlan", "ipvlan", "sit", "gre", "vxlan")
+_V6_SETTINGS = (  # as the adapter has them: the host's IPv6 goes on as it was
+    "disable_ipv6", "accept_dad", "autoconf", "use_tempaddr", "ra_defrtr_metric", "accept_ra_defrtr", "accept_ra_pinfo",
+    "accept_ra_rtr_pref", "accept_ra_rt_info_min_plen", "accept_ra_rt_info_max_plen", "accept_ra_min_hop_limit", "accept_ra_min_lft",
+    "accept_ra_mtu", "accept_ra",
+)  # fmt: skip
 
 
 def ensure(network: NetworkPlan, directory: Path, undo: Undo) -> None:
@@ -26,16 +30,18 @@ def ensure(network: NetworkPlan, directory: Path, undo: Undo) -> None:
     with netlink.opened(f"make {network.adapter} the uplink of {network.name}") as ip:
         adapter, bridge = _both(ip, network)
         if adapter.get_attr("IFLA_MASTER") == bridge["index"]:
-            moved = _load(directory) or routes.gather(ip, bridge["index"])
-            return _move(ip, network, adapter, bridge, moved)
-        reason = unfit(adapter)
-        if reason:
-            raise FabricError("would_cut_off", f"{network.adapter} cannot become an uplink: {reason}.")
+            earlier = _load(directory)
+            _move(ip, network, adapter, bridge, earlier or routes.gather(ip, bridge["index"]))
+            return _settle(network, directory, earlier) if earlier else None
+        reasons = fitness.reasons(ip, adapter)
+        if reasons:
+            raise FabricError("would_cut_off", f"{network.adapter} cannot become an uplink: {reasons[0]}.")
         moved = _present(ip, adapter["index"], directory)
         expected = arp.answering(network.adapter, _gateways(network, moved), _own(moved), arp.SHORT)
-        files.write(directory / "uplink", json.dumps({"boot": host.boot_id(), **asdict(moved)}))
+        _save(directory, moved)
         undo.later(give_back, network.bridge, network.adapter, directory)
         _move(ip, network, adapter, bridge, moved)
+        _settle(network, directory, moved)
     silent = expected - arp.answering(network.bridge, expected, _own(moved), arp.LONG)
     if silent:
         message = f"With {network.adapter} on the bridge, {', '.join(sorted(silent))} stopped answering. Everything was put back."
@@ -54,9 +60,10 @@ def drift(network: NetworkPlan, directory: Path) -> tuple[Drift, ...]:
         found = [] if adapter["flags"] & netlink.UP else [Drift("uplink", f"{network.adapter} is down")]
         moved, present = _load(directory), routes.gather(ip, bridge["index"])
         if moved is not None:
+            moved = moved.lasting()  # a move that died half-way has left the rest
             here = {address["address"] for address in present.addresses}
             found += [Drift("address", f"{row['address']} is gone") for row in moved.addresses if row["address"] not in here]
-            found += [Drift("route", f"to {row['dst']} is gone") for row in moved.routes if row not in present.routes]
+            found += [Drift("route", f"to {row['dst']} is gone") for row in moved.routes if not routes.holds(row, present.routes)]
         return tuple(found)
 
 
@@ -68,27 +75,15 @@ def give_back(bridge: str, adapter: str, directory: Path) -> None:
         if found is None:
             return
         if port_of is not None and found.get_attr("IFLA_MASTER") == port_of["index"]:
-            moved = moved or routes.gather(ip, port_of["index"])
+            now = routes.gather(ip, port_of["index"])
+            moved = moved.as_now(now) if moved else now
+            _save(directory, moved)  # whoever goes on after a crash finds no port any more
             ip.link("set", index=found["index"], master=0)
         if moved is not None:
             routes.put(ip, moved, found["index"], port_of["index"] if port_of else None)
+    if moved is not None and moved.is_advertised():
+        ndp.solicit(adapter)
     (directory / "uplink").unlink(missing_ok=True)
-
-
-def unfit(adapter: Any) -> str:
-    """Why the link cannot become a port without harm; "" when it can."""
-    name, kind = adapter.get_attr("IFLA_IFNAME"), netlink.kind(adapter)
-    if name == "lo" or adapter["ifi_type"] != 1:  # ARPHRD_ETHER
-        return "it is no Ethernet adapter"
-    if kind in _UNFIT_KINDS:
-        return f"it is a {kind}"
-    if adapter.get_attr("IFLA_MASTER"):
-        return "it is already a port of a bridge or bond"
-    if host.is_wireless(name):
-        return "it is wireless, and an access point takes frames of one MAC only"
-    if not adapter["flags"] & netlink.UP or adapter.get_attr("IFLA_CARRIER") == 0:
-        return "it carries no link"
-    return ""
 
 
 def _both(ip: Any, network: NetworkPlan) -> tuple[Any, Any]:
@@ -104,10 +99,11 @@ def _present(ip: Any, index: int, directory: Path) -> Gathered:
     """What the adapter has now, and what a pass that was killed half-way took from it."""
     present, earlier = routes.gather(ip, index), _load(directory)
     if earlier is None:
-        return Gathered(present.addresses, present.routes)
+        return present
     here = {row["address"] for row in present.addresses}
     addresses = [*present.addresses, *(row for row in earlier.addresses if row["address"] not in here)]
-    return Gathered(addresses, [*present.routes, *(row for row in earlier.routes if row not in present.routes)])
+    lasting = [*present.routes, *(row for row in earlier.routes if not routes.holds(row, present.routes))]
+    return Gathered(addresses, lasting, present.passing or earlier.passing)
 
 
 def _move(ip: Any, network: NetworkPlan, adapter: Any, bridge: Any, moved: Gathered) -> None:
@@ -117,8 +113,8 @@ def _move(ip: Any, network: NetworkPlan, adapter: Any, bridge: Any, moved: Gathe
         ip.link("set", index=bridge["index"], address=mac)
     for setting in _V6_SETTINGS:
         value = sysctls.read(f"ipv6/conf/{network.adapter}/{setting}")
-        if value is not None:
-            sysctls.write(f"ipv6/conf/{network.bridge}/{setting}", value)
+        if value not in (None, sysctls.read(f"ipv6/conf/{network.bridge}/{setting}")):
+            sysctls.write(f"ipv6/conf/{network.bridge}/{setting}", str(value))
     if adapter.get_attr("IFLA_MASTER") != bridge["index"]:
         ip.link("set", index=adapter["index"], master=bridge["index"])
         ip.link("set", index=bridge["index"], mtu=network.mtu)  # the kernel has just made it the port's
@@ -127,12 +123,29 @@ def _move(ip: Any, network: NetworkPlan, adapter: Any, bridge: Any, moved: Gathe
     routes.put(ip, moved, bridge["index"], adapter["index"])
 
 
+def _settle(network: NetworkPlan, directory: Path, moved: Gathered) -> None:
+    """From now on the kernel renews on the bridge what passes; nobody puts it there again."""
+    if moved != moved.lasting():
+        _save(directory, moved.lasting())
+        ndp.solicit(network.bridge)
+
+
+def _save(directory: Path, moved: Gathered) -> None:
+    files.write(directory / "uplink", json.dumps({"boot": host.boot_id(), "at": _now(), **asdict(moved)}))
+
+
 def _load(directory: Path) -> Gathered | None:
     text = files.read(directory / "uplink")
     stored = json.loads(text) if text else {}
     if stored.get("boot") != host.boot_id():
         return None  # since a reboot the host's own configuration says what it has
-    return Gathered(stored["addresses"], stored["routes"])
+    moved = Gathered(stored["addresses"], stored["routes"], stored.get("passing", []))
+    return routes.shortened(moved, _now() - stored.get("at", _now()))
+
+
+def _now() -> int:
+    """Seconds by a clock that nobody sets, as the kernel's of what expires."""
+    return int(time.clock_gettime(time.CLOCK_MONOTONIC))
 
 
 def _gateways(network: NetworkPlan, moved: Gathered) -> set[str]:
