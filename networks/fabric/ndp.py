@@ -1,13 +1,31 @@
-"""Asks by IPv6 neighbour discovery (RFC 4861) who routes on a link."""
+"""Asks by IPv6 neighbour discovery (RFC 4861) who is on a link, and who routes there."""
 
 import socket
+from collections.abc import Set
 from contextlib import suppress
 from ipaddress import IPv6Address
+
+from networks.fabric import neighbours
 
 _ETH_P_IPV6 = 0x86DD
 _ICMPV6, _HOPS = 58, 255  # a neighbour takes nothing that a router could have passed on
 _ROUTERS, _NOBODY = IPv6Address("ff02::2"), IPv6Address("::")
-_SOLICIT_ROUTERS = 133
+_SOLICITED_NODE = IPv6Address("ff02::1:ff00:0").packed[:13]  # RFC 4291, 2.7.1
+_SOLICIT_ROUTERS, _SOLICIT, _ADVERTISE = 133, 135, 136
+_OWN_MAC = b"\x01\x01"  # option 1, 8 bytes: where to answer
+_ICMP_AT, _TARGET_AT, _LEAST = 54, 62, 78  # in a frame without extension headers, which no neighbour sends
+
+
+def answering(link: str, targets: Set[str], own: str, seconds: float) -> set[str]:
+    """Those of `targets` that answer on the link within `seconds`, asked by `own`; returns as soon as all have."""
+    source = IPv6Address(own)
+
+    def question(mac: bytes, target: bytes) -> bytes:
+        group = IPv6Address(_SOLICITED_NODE + target[13:])
+        return _frame(mac, source, group, bytes((_SOLICIT, 0, 0, 0, 0, 0, 0, 0)) + target + _OWN_MAC + mac)
+
+    waiting = {IPv6Address(target).packed: target for target in targets}
+    return neighbours.answering(link, _ETH_P_IPV6, waiting, question, _advertised, seconds)
 
 
 def solicit(link: str) -> None:
@@ -15,6 +33,11 @@ def solicit(link: str) -> None:
     with suppress(OSError), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as opened:
         opened.bind((link, 0))
         opened.send(_frame(opened.getsockname()[4], _NOBODY, _ROUTERS, bytes((_SOLICIT_ROUTERS, 0, 0, 0, 0, 0, 0, 0))))
+
+
+def _advertised(frame: bytes) -> bytes | None:
+    is_answer = len(frame) >= _LEAST and frame[20:22] == bytes((_ICMPV6, _HOPS)) and frame[_ICMP_AT] == _ADVERTISE
+    return frame[_TARGET_AT:_LEAST] if is_answer else None
 
 
 def _frame(mac: bytes, source: IPv6Address, group: IPv6Address, message: bytes) -> bytes:

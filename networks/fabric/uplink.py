@@ -1,7 +1,7 @@
 """An adapter of the host as the uplink of a bridge: its addresses and routes move over and come back.
 
 What was is written to a file before the first change, and every step may be done again, so a crash at any point is mended by the next
-pass or by removing the network. If the router answered before and does not afterwards, all goes back at once.
+pass or by removing the network. If a router of either family answered before and does not afterwards, all goes back at once.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from networks.fabric import arp, files, fitness, host, ndp, netlink, routes, sysctls
+from networks.fabric import arp, files, fitness, host, ndp, neighbours, netlink, routes, sysctls
 from networks.fabric.base import Drift, FabricError, NetworkPlan
 from networks.fabric.routes import Gathered
 from networks.fabric.undoing import Undo
@@ -20,6 +20,7 @@ _V6_SETTINGS = (  # as the adapter has them: the host's IPv6 goes on as it was
     "accept_ra_rtr_pref", "accept_ra_rt_info_min_plen", "accept_ra_rt_info_max_plen", "accept_ra_min_hop_limit", "accept_ra_min_lft",
     "accept_ra_mtu", "accept_ra",
 )  # fmt: skip
+_LINK = 253  # RT_SCOPE_LINK
 
 
 def ensure(network: NetworkPlan, directory: Path, undo: Undo) -> None:
@@ -37,12 +38,13 @@ def ensure(network: NetworkPlan, directory: Path, undo: Undo) -> None:
         if reasons:
             raise FabricError("would_cut_off", f"{network.adapter} cannot become an uplink: {reasons[0]}.")
         moved = _present(ip, adapter["index"], directory)
-        expected = arp.answering(network.adapter, _gateways(network, moved), _own(moved), arp.SHORT)
+        own = _own(ip, adapter["index"], moved)
+        expected = _answering(network.adapter, _routers(network, moved), own, neighbours.SHORT)
         _save(directory, moved)
         undo.later(give_back, network.bridge, network.adapter, directory)
         _move(ip, network, adapter, bridge, moved)
         _settle(network, directory, moved)
-    silent = expected - arp.answering(network.bridge, expected, _own(moved), arp.LONG)
+    silent = expected - _answering(network.bridge, expected, own, neighbours.LONG)
     if silent:
         message = f"With {network.adapter} on the bridge, {', '.join(sorted(silent))} stopped answering. Everything was put back."
         raise FabricError("would_cut_off", message)
@@ -148,9 +150,22 @@ def _now() -> int:
     return int(time.clock_gettime(time.CLOCK_MONOTONIC))
 
 
-def _gateways(network: NetworkPlan, moved: Gathered) -> set[str]:
-    return {network.gateway4} | {row["gateway"] for row in moved.routes if "." in row.get("gateway", "")}
+def _routers(network: NetworkPlan, moved: Gathered) -> set[str]:
+    """Of both families, whatever kind of route leads to them over the adapter."""
+    hops = [hop for row in (*moved.routes, *moved.passing) for hop in row.get("hops", [row]) if not hop.get("oif")]
+    found = {hop.get("gateway") or hop.get("via", {}).get("addr", "") for hop in hops}
+    return (found | {network.gateway4, network.gateway6}) - {""}
 
 
-def _own(moved: Gathered) -> str:
-    return next((row["address"].partition("/")[0] for row in moved.addresses if "." in row["address"]), "0.0.0.0")  # noqa: S104
+def _own(ip: Any, index: int, moved: Gathered) -> tuple[str, str]:
+    """Who asks: an IPv4 and an IPv6 address of the adapter, the second a link-local one, which a router takes from anybody."""
+    local = [str(row.get_attr("IFA_ADDRESS")) for row in ip.get_addr(index=index, family=routes.V6, scope=_LINK)]
+    mine = [row["address"].partition("/")[0] for row in moved.addresses]
+    own4 = (address for address in mine if "." in address)
+    own6 = (address for address in (*local, *mine) if ":" in address)
+    return next(own4, "0.0.0.0"), next(own6, "::")  # noqa: S104
+
+
+def _answering(link: str, routers: set[str], own: tuple[str, str], seconds: float) -> set[str]:
+    v6 = {router for router in routers if ":" in router}
+    return arp.answering(link, routers - v6, own[0], seconds) | ndp.answering(link, v6, own[1], seconds)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from networks.fabric import routes
 from networks.fabric.base import FabricError
 from tests.contract import advertiser
 from tests.contract.breaking import Steps, die, in_a_child, watched
@@ -61,7 +62,9 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def second(router: int) -> Iterator[None]:
-    """A second adapter, up1, with a router of its own."""
+    """A second adapter, up1, and a second router behind up0: 198.51.100.254 and 2001:db8:1::fe."""
+    beyond(router, "ip", "address", "add", "198.51.100.254/24", "dev", "far0")
+    beyond(router, "ip", "-6", "address", "add", "2001:db8:1::fe/64", "dev", "far0", "nodad")
     ip("link", "add", "up1", "type", "veth", "peer", "name", "far1", "netns", str(router))
     beyond(router, "ip", "link", "set", "far1", "up")
     ip("link", "set", "up1", "up")
@@ -211,3 +214,57 @@ def test_a_move_that_dies_at_any_step_loses_nothing(fabric, router, heard):
 
 def lasting(lines: list[str]) -> list[str]:
     return [line for line in lines if "expires" not in line and PREFIX.rstrip(":") not in line]
+
+
+@contextmanager
+def struck(router: int, command: str) -> Iterator[None]:
+    """Let `command` happen to the router as soon as up0 is a port, as a switch does that sees another MAC or a bridge."""
+    real = routes.put
+
+    def cut(*arguments):
+        real(*arguments)
+        if "master" in ip("link", "show", "dev", "up0"):
+            beyond(router, *command.split())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("networks.fabric.routes.put", cut)
+        yield
+
+
+@pytest.mark.parametrize("families", ["IPv6 alone", "both"])
+def test_an_ipv6_router_that_stops_answering_brings_all_back(fabric, router, short_path, families):
+    if families == "IPv6 alone":
+        beyond(router, "ip", "-4", "address", "flush", "dev", "far0")
+    before = snapshot(short_path)
+    with struck(router, "ip -6 address flush dev far0 scope global"), pytest.raises(FabricError) as caught:
+        fabric.apply_network(UPLINK)
+    assert caught.value.code == "would_cut_off"
+    assert "2001:db8:1::1 stopped answering" in caught.value.message
+    assert changes(before, snapshot(short_path)) == {}
+
+
+def test_a_router_known_by_advertisement_that_stops_answering_brings_all_back(fabric, router, heard):
+    [gateway] = re.findall(r"default via (fe80::\S+)", ip("-6", "route", "show", "default", "dev", "up0"))
+    with struck(router, "ip -6 address flush dev far0"), pytest.raises(FabricError, match=f"{gateway} stopped answering"):
+        fabric.apply_network(UPLINK)
+    assert learned("up0")
+    assert lifetime("up0")
+
+
+def test_an_ipv6_router_that_never_answered_is_not_missed(fabric, router):
+    ip("-6", "route", "add", "2001:db8:a::/48", "via", "2001:db8:1::77", "dev", "up0")
+    ip("-6", "route", "add", "2001:db8:b::/48", "via", "fe80::77", "dev", "up0")
+    fabric.apply_network(UPLINK)
+    assert fabric.drift(UPLINK) == ()
+
+
+def test_a_router_is_asked_by_each_of_its_hops(fabric, router):
+    """Of a route with several: it is the one over the adapter that counts, of either family."""
+    ip("route", "delete", "default")
+    ip("-6", "route", "delete", "default", "dev", "up0")
+    ip("route", "add", "default", "nexthop", "via", "198.51.100.254", "dev", "up0", "nexthop", "via", "198.18.0.9", "dev", "up1")
+    with (
+        struck(router, "ip address delete 198.51.100.254/24 dev far0"),
+        pytest.raises(FabricError, match="198.51.100.254 stopped answering"),
+    ):
+        fabric.apply_network(UPLINK)
