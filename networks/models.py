@@ -168,7 +168,7 @@ class Group(models.Model):
 
 
 class Rule(models.Model):
-    """One line of a network's or an instance's rules. The instance's come first; the first that fits decides; what none fits is allowed."""
+    """One line of a network's or an instance's rules. The first that fits decides; what none fits is allowed. See `sharing.binds`."""
 
     class Action(models.TextChoices):
         ALLOW = "allow"

@@ -18,6 +18,7 @@ from networks.fabric.filter_values import checked
 from networks.fabric.names import bridge_name, tap_name
 from networks.models import Network, Nic, PortForward, Rule
 from networks.services.texts import check_texts
+from networks.sharing import binds
 from networks.states import Desired
 from opsweb.core.errors import Invalid
 from opsweb.core.models import Host
@@ -135,8 +136,7 @@ class _Reader:
 
     def _nic(self, nic: Nic, name: str, network: Network, of_network: Sequence[Rule]) -> NicPlan:
         own = self._rules[nic.instance_id]
-        is_guest = nic.instance.team_id != network.team_id  # what the owner denies is not another team's to allow
-        rules, firm = (own, of_network) if is_guest else ((*own, *of_network), ())
+        rules, firm = (own, of_network) if binds(network, nic.instance.team_id) else ((*own, *of_network), ())
         return NicPlan(
             tap=tap_name(env.installation, nic.tag),
             mac=nic.mac,

@@ -4,8 +4,9 @@ from django.db.models import Q, QuerySet
 
 from networks.models import Network
 from networks.states import Desired
+from opsweb.core import access
 from opsweb.core.access import Actor, Scope
-from opsweb.core.errors import Forbidden
+from opsweb.core.errors import Forbidden, Refusal
 
 
 def visible(actor: Actor) -> QuerySet[Network]:
@@ -30,6 +31,14 @@ def owns(actor: Actor, team_id: int) -> bool:
     return actor.superuser or team_id in actor.roles
 
 
+def binds(network: Network, team_id: int) -> bool:
+    """Whether the network's rules are not the team's to write, so that no rule of its instances lifts them.
+
+    An uplink's are the panel's admins', whichever team has it.
+    """
+    return network.mode == Network.Mode.UPLINK or network.team_id != team_id
+
+
 def refuse_users(actor: Actor, network: Network) -> None:
     """Who sees it only because it is shared is told that it is not theirs to change. Raises: Forbidden.
 
@@ -41,3 +50,12 @@ def refuse_users(actor: Actor, network: Network) -> None:
         raise Forbidden(f"Network {network.name} is another team's: it is yours to use, not to change.")
     if network.team_id in actor.roles and network.mode == Network.Mode.UPLINK:
         raise Forbidden("An uplink is an adapter of the host: only an admin of the panel may change it.")
+
+
+def refusal(actor: Actor, verb: str, network: Network) -> str:
+    """Why the actor, who sees the network, may not do that with it; "" when they may."""
+    try:
+        refuse_users(actor, network)
+    except Refusal as error:
+        return error.message
+    return access.refusal(actor, f"network.{verb}", network.team_id)

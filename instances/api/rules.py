@@ -1,6 +1,6 @@
-"""instances/{id}/rules/: what may pass, before the rules of its own team's networks; what a network of others denies stays denied.
+"""instances/{id}/rules/: what may pass, before the rules of its own team's networks.
 
-One list, replaced as a whole: an invalid one changes nothing.
+What a network of others, or an uplink, denies stays denied. One list, replaced as a whole: an invalid one changes nothing.
 """
 
 from uuid import UUID

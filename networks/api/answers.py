@@ -11,8 +11,7 @@ from pydantic import BaseModel
 from networks import shown
 from networks.models import Network, Rule
 from networks.services.rules import sentence, spec_of
-from networks.sharing import owns
-from opsweb.core import access
+from networks.sharing import owns, refusal
 from opsweb.core.access import Actor
 from opsweb.core.models import Operation
 from opsweb.teams.api.answers import OperationAccepted, OperationOut, name_of, operation_out
@@ -150,7 +149,7 @@ def _network_out(network: Network, actor: Actor, operation: Operation | None) ->
         state=network.observed,
         label=badge.label,
         tone=badge.tone,
-        verbs=[verb for verb in VERBS if is_own and not access.refusal(actor, f"network.{verb}", network.team_id)],
+        verbs=[verb for verb in VERBS if is_own and not refusal(actor, verb, network)],
         # These may name people and instances of the owner's, and ports that others forward.
         message=network.message if is_own else "",
         warnings=network.warnings if is_own else [],

@@ -18,13 +18,13 @@ router = Router()
 
 @router.get("{uuid:network_id}/rules/", response=RulesOut, url_name="get_network_rules")
 def get_network_rules(request: HttpRequest, network_id: UUID) -> RulesOut:
-    """In their order; the first that fits decides. Those of an instance come before."""
+    """In their order; the first that fits decides. An instance's come before, and lift nothing on an uplink or another team's network."""
     return rules_out(_own_network(request, network_id).rules.all())
 
 
 @router.put("{uuid:network_id}/rules/", response=RulesOut, url_name="set_network_rules")
 def set_network_rules(request: HttpRequest, network_id: UUID, payload: RulesIn) -> RulesOut:
-    """Make them exactly these; running instances feel it within a second."""
+    """Make them exactly these; running instances feel it within a second. An uplink's are for superusers, and name addresses alone."""
     network = visible_network(caller(request), network_id)
     rules.set_rules(network, payload.specs(), actor=caller(request))
     return rules_out(network.rules.all())

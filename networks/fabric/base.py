@@ -102,7 +102,7 @@ class NicPlan:
     address6: str = ""
     rate_kbit: int = 0  # kbit/s in each direction; 0: no limit
     rules: tuple[RulePlan, ...] = ()  # the instance's, and its own team's network's behind them; the first that fits decides
-    firm: tuple[RulePlan, ...] = ()  # of a network of others: a list of its own, and what it denies no rule of the instance lifts
+    firm: tuple[RulePlan, ...] = ()  # of a network of others, or an uplink: a list of its own; what it denies no rule of the instance lifts
     forwards: tuple[ForwardPlan, ...] = ()
 
 

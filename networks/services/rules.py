@@ -44,6 +44,8 @@ def set_rules(owner: Network | Guest, specs: Sequence[RuleSpec], *, actor: Actor
     if isinstance(owner, Network):
         refuse_users(actor, owner)
     access.require(actor, f"{kind}.rules", owner.team_id)
+    if isinstance(owner, Network) and owner.mode == Network.Mode.UPLINK:
+        _refuse_names(specs)
     with transaction.atomic():
         lock_team(owner.team_id)
         lock_host(owner.host.pk)
@@ -61,6 +63,13 @@ def set_rules(owner: Network | Guest, specs: Sequence[RuleSpec], *, actor: Actor
         )
         announce_rules(owner.host)
         events.changed(kind, owner.pk, owner.team_id)
+
+
+def _refuse_names(specs: Sequence[RuleSpec]) -> None:
+    """Who is in a group, and where a network lies, a team says: an admin's rule would mean what it likes."""
+    for line, spec in enumerate(specs, 1):
+        if spec.peer.strip().partition(":")[0] in ("group", "network"):
+            raise _bad(line, "On an uplink a peer is an address or a subnet: what a name means would be its team's to change.")
 
 
 def _write(owner: Rule, specs: Sequence[RuleSpec]) -> None:

@@ -13,7 +13,7 @@ from networks.fabric.base import FabricError
 from networks.models import Network, Nic, PortForward
 from networks.plans import network_plan
 from networks.services import networks as services
-from networks.sharing import owns, refuse_users, visible
+from networks.sharing import owns, refusal, visible
 from networks.shown import active_operations, unmended
 from networks.views import editor
 from networks.views.addresses import holders, strange_leases, strip
@@ -79,11 +79,7 @@ def tab_page(request: HttpRequest, network: Network, tab: str, actor: Actor, *, 
 
 def why_not(actor: Actor, verb: str, network: Network) -> str:
     """The sentence why a button can't be pressed; "" when it can."""
-    try:
-        refuse_users(actor, network)
-    except Refusal as error:
-        return error.message
-    return access.refusal(actor, f"network.{verb}", network.team_id) or (in_use(network) if verb == "delete" else "")
+    return refusal(actor, verb, network) or (in_use(network) if verb == "delete" else "")
 
 
 def in_use(network: Network) -> str:
@@ -118,7 +114,8 @@ def _forwards(network: Network, actor: Actor) -> dict[str, Any]:
 
 
 def _rules(network: Network, actor: Actor) -> dict[str, Any]:
-    return {**editor.editor(editor.of_network(network), network.team_id), **editor.urls(network)}
+    is_uplink = network.mode == Network.Mode.UPLINK
+    return {**editor.editor(editor.of_network(network), network.team_id, by_name=not is_uplink), **editor.urls(network)}
 
 
 def _names(network: Network, actor: Actor) -> dict[str, Any]:

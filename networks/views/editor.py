@@ -32,10 +32,10 @@ class Sentence:
     packets: int
 
 
-def editor(rules: Sequence[Rule], team_id: int) -> dict[str, Any]:
-    """What the editor's templates want. Two queries."""
-    groups = Group.objects.filter(team=team_id).values_list("name", flat=True)
-    networks = usable_by(team_id).values_list("name", flat=True)
+def editor(rules: Sequence[Rule], team_id: int, *, by_name: bool = True) -> dict[str, Any]:
+    """What the editor's templates want; `by_name`: whether a rule may speak of groups and networks. Two queries."""
+    groups = Group.objects.filter(team=team_id).values_list("name", flat=True) if by_name else ()
+    networks = usable_by(team_id).values_list("name", flat=True) if by_name else ()
     return {
         "rows": rows_of_rules(rules),
         "in_force": [Sentence(services.sentence(rule), (rule.counts or [0])[0]) for rule in rules],

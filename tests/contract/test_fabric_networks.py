@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.contract.network_benches import (
     linux_bench,
     removed_afterwards,
 )
+from tests.contract.uplinks import UPLINK
 from tests.namespaces import in_own_namespace
 
 
@@ -189,6 +191,15 @@ class TestFilter:
         assert bench.fabric.filter_holds([FORWARDED])
         assert not bench.fabric.filter_holds([PLAN])
         assert bench.fabric.drift(FORWARDED) == ()
+
+    def test_rules_that_are_firm_are_counted_beside_the_instances(self, bench):
+        """Both lists hold, on an uplink as on a network of another team."""
+        firm = replace(RULE, id=UUID(int=98), allow=False)
+        held = replace(UPLINK, nics=(replace(UPLINK.nics[0], firm=(firm,), rules=(RULE,)),))
+        bench.fabric.apply_filter([held])
+        assert bench.fabric.counts().rules.keys() == {RULE.id, firm.id}
+        assert bench.same.filter_holds([held])
+        assert not bench.same.filter_holds([UPLINK])
 
     def test_counts_name_every_nic_and_rule(self, bench):
         up(bench, PLAN)

@@ -235,6 +235,15 @@ def test_rules_hold_for_the_lan_of_an_uplink(place, protocol):
     assert spaces.ping(place.spaces["lan"], U1.address4)
 
 
+@BOTH
+def test_no_allow_lifts_what_is_firm_on_an_uplink(place, protocol):
+    """INV-09: from its LAN, the host included."""
+    place.filter.apply((*ALL[:4], with_nic(ALL[4], U1, firm=(rule(False, True, protocol, (80, 80)),), rules=(rule(True, True),))))
+    assert not place.met("lan", "u1", protocol, U1.address4)
+    assert not place.met("host", "u1", protocol, U1.address4)
+    assert spaces.ping(place.spaces["lan"], U1.address4)
+
+
 def test_what_is_for_everybody_is_judged_too(place):
     """A broadcast has no guest's address, and yet it reaches only those whose rules let it in."""
     shouts = (("255.255.255.255", f.BROADCAST), ("192.168.33.255", f.BROADCAST), ("224.0.0.251", "01:00:5e:00:00:fb"))

@@ -41,6 +41,18 @@ def test_they_become_exactly_these(make_network: MakeNetwork, olgas: Actor, sent
     assert AuditEntry.objects.get(verb="network.rules").details["rules"][0] == "TCP to port 80 may come in from anybody."
 
 
+@pytest.mark.parametrize("peer", ["group:web", " network:lan"])
+def test_an_uplinks_rules_speak_of_nothing_that_a_team_changes(make_network: MakeNetwork, team: Team, sent: SentTasks, peer: str) -> None:
+    """Whoever may change the group would lift what an admin denies."""
+    groups.create(team, "web", actor=SYSTEM)
+    make_network(name="lan")
+    network = make_network(mode="uplink", adapter="eth1", cidr4="192.168.77.1/24")
+    set_rules(network, GOOD, actor=SYSTEM)
+    with nothing_changes(Rule, AuditEntry), pytest.raises(Invalid, match="Rule 2: On an uplink a peer is an address") as refusal:
+        set_rules(network, [GOOD[0], RuleSpec("deny", "in", peer=peer)], actor=SYSTEM)
+    assert refusal.value.code == "bad_rule"
+
+
 def test_a_line_that_stays_keeps_its_counter(make_network: MakeNetwork, olgas: Actor) -> None:
     network = make_network()
     set_rules(network, GOOD[:3], actor=olgas)

@@ -122,6 +122,19 @@ def test_what_the_owner_denies_no_other_teams_rule_lifts(lend: Any, other_team: 
     assert ([rule.allow for rule in other.rules], [rule.allow for rule in other.firm]) == ([True], [False])
 
 
+def test_what_an_uplink_denies_its_own_teams_rules_do_not_lift(
+    make_network: MakeNetwork, mine: Instance, olga: User, olgas: Actor, api: ApiOf
+) -> None:
+    """INV-09: an admin of the panel wrote it, whichever team has the network."""
+    network = make_network(mode="uplink", adapter="eth1", cidr4="192.168.77.1/24")
+    attach(mine, network, address4="192.168.77.9")
+    set_rules(network, [RuleSpec("deny", "in", "tcp", "25")], actor=SYSTEM)
+    set_rules(mine, [RuleSpec("allow", "in")], actor=olgas)
+    [nic] = network_plan(network).nics
+    assert ([rule.allow for rule in nic.firm], [rule.allow for rule in nic.rules]) == ([False], [True])
+    assert api(olga).get(f"networks/{network.pk}/").json()["verbs"] == []
+
+
 def test_the_page_of_another_teams_network_keeps_what_is_theirs(
     signed_in: SignedIn, api: ApiOf, olga: User, lend: Any, other_team: Team, secret: Instance
 ) -> None:
