@@ -2,17 +2,21 @@
 
 What a switch was is written down before it is first touched. Turning on IPv6 forwarding makes the kernel ignore router advertisements,
 so a host that got its route from one is told first to heed them all the same (accept_ra 2).
+
+Other installations on the host may need the same switches. Each says in the kernel what it needs and what it found (`needs`); who comes
+later writes that down as well, so that the last one to go puts back what the first one found.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from networks.fabric import files, host, names, netlink, sysctls
+from networks.fabric import files, host, needs, netlink, sysctls
 from networks.fabric.base import Mode, NetworkPlan
 
 V4, V6 = "ipv4/ip_forward", "ipv6/conf/all/forwarding"
+_FAMILIES = {V4: "ipv4", V6: "ipv6"}
 _RA = 9  # RTPROT_RA
 
 
@@ -32,16 +36,21 @@ def holds(networks: Sequence[NetworkPlan]) -> bool:
 
 
 def apply(networks: Sequence[NetworkPlan], record: Path, installation: str) -> None:
-    """Turn on what is needed, put back what no longer is. Raises: FabricError("link_refused")."""
+    """Turn on what is needed, put back what no longer is. Raises: FabricError("link_refused"), FabricError("rules_refused").
+
+    Call it when the filter's table is there: an installation whose need is to be heeded has one, or a bridge.
+    """
     switches, before = wanted(networks), _load(record)
-    if V6 in switches:
-        for link in heedless():
-            _set(f"ipv6/conf/{link}/accept_ra", "2", before, record)
-    for name, value in switches.items():
-        _set(name, value, before, record)
-    unneeded = [name for name in (V4, V6) if name in before and name not in switches]
-    if unneeded and not _others(installation):
-        _restore(unneeded, before, record)
+    change = {_accept_ra(link): "2" for link in heedless()} if V6 in switches else {}
+    noted = _noted(change | switches, before, installation)
+    if noted != before:
+        _save(record, noted)
+    needs.say(installation, _told(switches, noted), anew=noted != before)
+    for name, value in (change | switches).items():
+        sysctls.write(name, value)
+    unneeded = [name for name in (V4, V6) if name in noted and name not in switches]
+    if unneeded:
+        _leave(unneeded, noted, record, installation)
 
 
 def heedless() -> list[str]:
@@ -49,17 +58,56 @@ def heedless() -> list[str]:
     with netlink.opened("tell about the host's routes") as ip:
         links = {row["index"]: row.get_attr("IFLA_IFNAME") for row in ip.get_links()}
         found = {links.get(row.get_attr("RTA_OIF"), "") for row in ip.get_routes(family=10) if row["proto"] == _RA}
-    return sorted(link for link in found - {""} if sysctls.read(f"ipv6/conf/{link}/accept_ra") == "1")
+    return sorted(link for link in found - {""} if sysctls.read(_accept_ra(link)) == "1")
 
 
-def _set(name: str, value: str, before: dict[str, Any], record: Path) -> None:
-    was = sysctls.read(name)
-    if was == value:
-        return
-    if name not in before and was is not None:
-        before[name] = {"was": was, "links": _of_links(name)}
-        _save(record, before)
-    sysctls.write(name, value)
+def _noted(change: dict[str, str], before: dict[str, Any], installation: str) -> dict[str, Any]:
+    """`before`, and what else is to be put back one day: it is so now, or was so when another installation came."""
+    noted = dict(before)
+    for name, value in change.items():
+        was = sysctls.read(name)
+        if name in before or was is None:
+            continue
+        if was != value:
+            noted[name] = {"was": was, "links": _of_links(name)}
+        elif name in _FAMILIES and (found := needs.found_by_others(installation, _FAMILIES[name])) is not None:
+            noted[name] = {"was": "0", "links": {f"{_FAMILIES[name]}/conf/{link}/forwarding": "1" for link in found}}
+            raised = needs.found_by_others(installation, "accept_ra") if name == V6 else None
+            noted |= {_accept_ra(link): {"was": "1", "links": {}} for link in raised or ()}
+    return noted
+
+
+def _told(switches: Iterable[str], noted: dict[str, Any]) -> dict[str, list[str] | None]:
+    """For the others: what is needed, and with it which links forwarded (or had accept_ra 1) before; None where it was on already."""
+    told: dict[str, list[str] | None] = {}
+    for name in switches:
+        links = noted[name]["links"] if name in noted else None
+        told[_FAMILIES[name]] = None if links is None else [path.split("/")[2] for path, value in links.items() if value == "1"]
+    if told.get("ipv6") is not None:
+        told["accept_ra"] = [name.split("/")[2] for name in noted if name.endswith("/accept_ra")]
+    return told
+
+
+def _leave(unneeded: list[str], before: dict[str, Any], record: Path, installation: str) -> None:
+    """Put back what nobody else needs. What another installation needs is that one's to put back: it has noted what we did."""
+    others = needs.of_others(installation)
+    theirs = [name for name in unneeded if _FAMILIES[name] in others]
+    for name in theirs:
+        del before[name]
+    if V6 in theirs:
+        for name in [name for name in before if name.endswith("/accept_ra")]:
+            del before[name]
+    ours = [name for name in unneeded if name in before]
+    _save(record, before)
+    if needs.are_unknown(installation):
+        return  # the next call looks again
+    undone = {name: before[name] for name in ours}
+    _restore(ours, before, record)
+    for name in ours:
+        if _FAMILIES[name] in needs.of_others(installation):  # who came in between found the switch on
+            sysctls.write(name, "1")
+            before[name] = undone[name]
+    _save(record, before)
 
 
 def _restore(unneeded: list[str], before: dict[str, Any], record: Path) -> None:
@@ -77,19 +125,16 @@ def _restore(unneeded: list[str], before: dict[str, Any], record: Path) -> None:
     _save(record, before)
 
 
+def _accept_ra(link: str) -> str:
+    return f"ipv6/conf/{link}/accept_ra"
+
+
 def _of_links(name: str) -> dict[str, str]:
-    family = {V4: "ipv4", V6: "ipv6"}.get(name)
+    family = _FAMILIES.get(name)
     if family is None:
         return {}
     own = (f"{family}/conf/{link}/forwarding" for link in ["default", *sysctls.links(family)])
     return {path: value for path in own if (value := sysctls.read(path)) is not None}
-
-
-def _others(installation: str) -> bool:
-    """Whether another installation has bridges here: it may need what we turned on, and would notice a moment too late."""
-    with netlink.opened("list the host's links") as ip:
-        found = [row.get_attr("IFLA_IFNAME") for row in ip.get_links()]
-    return any(names.is_bridge(name, name[2:6]) and name[2:6] != installation for name in found)
 
 
 def _load(record: Path) -> dict[str, Any]:

@@ -54,6 +54,18 @@ def counters(tables: Collection[tuple[int, str]]) -> dict[str, Count]:
     return found
 
 
+def tables(family: int) -> set[str]:
+    """Names of all tables of the family, anybody's."""
+    with _opened() as netlink:
+        return {_words(dict(_attributes(message))[_TABLE]) for message in _dump(netlink, _GET_TABLE, family)}
+
+
+def sets(family: int, table: str) -> set[str]:
+    """Names of the table's sets; none where it is not there."""
+    with _opened() as netlink:
+        return {_words(dict(_attributes(message))[_NAME]) for message in _dump(netlink, _GET_SET, family, (_TABLE, _text(table)))}
+
+
 def fingerprint(tables: Collection[tuple[int, str]]) -> str:
     """Digest of all that `tables` hold, there or not, without what their counters say: each change of them by anybody changes it."""
     digest = sha256()

@@ -39,6 +39,12 @@ def comments(table: str) -> list[str]:
     return [item["rule"]["comment"] for item in _json("list", "table", "inet", table) if "comment" in item.get("rule", {})]
 
 
+def elements(table: str, name: str) -> list[str]:
+    """Of a set of names in the `inet` table `table`, anybody's text; none where it is not there."""
+    found = (item["set"] for item in _json("list", "set", "inet", table, name) if "set" in item)
+    return [element for one in found for element in one.get("elem", ()) if isinstance(element, str)]
+
+
 def _json(*command: str) -> list[dict[str, Any]]:
     done = _run(("-j", *command))
     return json.loads(done.stdout)["nftables"] if done.returncode == 0 else []
