@@ -82,6 +82,8 @@ def give_back(bridge: str, adapter: str, directory: Path) -> None:
             _save(directory, moved)  # whoever goes on after a crash finds no port any more
             ip.link("set", index=found["index"], master=0)
         if moved is not None:
+            if not found["flags"] & netlink.UP:  # it was up when it came, and takes no route otherwise
+                ip.link("set", index=found["index"], state="up")
             routes.put(ip, moved, found["index"], port_of["index"] if port_of else None)
     if moved is not None and moved.is_advertised():
         ndp.solicit(adapter)

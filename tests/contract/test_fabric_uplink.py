@@ -48,6 +48,14 @@ class TestUplink:
         assert changes(before, snapshot(short_path)) == {}
         assert reaches_router()
 
+    def test_removing_gives_all_back_also_to_an_adapter_that_is_down(self, fabric, short_path):
+        before = snapshot(short_path)
+        fabric.apply_network(UPLINK)
+        ip("link", "set", "up0", "down")
+        fabric.remove_network(UPLINK.id, UPLINK.bridge)
+        assert changes(before, snapshot(short_path)) == {}
+        assert reaches_router()
+
     def test_an_edit_to_nat_gives_all_back(self, fabric):
         fabric.apply_network(UPLINK)
         fabric.apply_network(PLAN)

@@ -212,6 +212,24 @@ def test_a_move_that_dies_at_any_step_loses_nothing(fabric, router, heard):
         assert lifetime("up0"), f"at step {at}"
 
 
+def test_giving_back_that_dies_at_any_step_loses_nothing(fabric, router, heard):
+    """T1, INV-02: what is learned by now is kept on the bridge alone, so it is written down before the port goes."""
+    ip("route", "add", "10.1.0.0/16", "nexthop", "via", "198.51.100.1", "dev", "up0", "nexthop", "via", "198.18.0.9", "dev", "up1")
+    before = of_link("up0")
+    fabric.apply_network(UPLINK)
+    steps = Steps()
+    with watched(steps):
+        fabric.remove_network(UPLINK.id, UPLINK.bridge)
+    for at in range(1, len(steps.seen) + 1):
+        fabric.apply_network(UPLINK)
+        with watched(Steps(at, die)):
+            assert in_a_child(lambda: fabric.remove_network(UPLINK.id, UPLINK.bridge)) == 9
+        fabric.remove_network(UPLINK.id, UPLINK.bridge)
+        assert lasting(of_link("up0")) == lasting(before), f"at step {at}"
+        assert learned("up0"), f"at step {at}"
+        assert lifetime("up0"), f"at step {at}"
+
+
 def lasting(lines: list[str]) -> list[str]:
     return [line for line in lines if "expires" not in line and PREFIX.rstrip(":") not in line]
 
