@@ -4,7 +4,7 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-from networks.fabric import files, names, netlink
+from networks.fabric import files, names, netlink, routes
 from networks.fabric.base import Adapter, HostNetwork
 
 _DMI = Path("/sys/class/dmi/id")
@@ -40,8 +40,8 @@ def network(installation: str) -> HostNetwork:
         own = {index for index, row in links.items() if _is_ours(row, installation)}
         addresses = [row for row in ip.get_addr() if row["index"] not in own]
         # A network of ours has its own subnet and no other route. What leads on through its bridge came from an uplink's adapter.
-        routes = [row for row in ip.get_routes() if row.get_attr("RTA_OIF") not in own or row["proto"] != _KERNEL]
-    found = {(cidr, row.get_attr("RTA_OIF")) for row in routes if (cidr := _destination(row)) and row.get_attr("RTA_OIF") in links}
+        rows = [row for row in ip.get_routes() if row["proto"] != _KERNEL or not routes.links_of(row) & own]
+    found = {(cidr, link) for row in rows if (cidr := _destination(row)) for link in routes.links_of(row) & links.keys()}
     found |= {(str(ip_interface(netlink.address_of(row)).network), row["index"]) for row in addresses}
     kept = ((cidr, links[index].get_attr("IFLA_IFNAME")) for cidr, index in found if _counts(cidr))
     adapters = (_adapter(row, addresses) for row in links.values() if _may_be_uplink(row) and row["index"] not in own)

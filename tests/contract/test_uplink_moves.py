@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from networks.fabric.base import FabricError
 from tests.contract import advertiser
 from tests.contract.breaking import Steps, die, in_a_child, watched
 from tests.contract.hypervisors import until
-from tests.contract.network_benches import changes, ip, run, snapshot
+from tests.contract.network_benches import PLAN, changes, ip, run, snapshot
 from tests.contract.uplinks import UPLINK, beyond, fabric, router  # noqa: F401 — fixtures
 
 pytestmark = pytest.mark.host
@@ -107,6 +108,16 @@ def test_a_hop_over_another_adapter_may_go_meanwhile(fabric):
     assert fabric.drift(UPLINK) == ()
     fabric.remove_network(UPLINK.id, UPLINK.bridge)
     assert "10.1.0.0/16 via 198.51.100.1 dev up0" in ip("route")
+
+
+def test_a_route_of_several_hops_is_the_hosts_over_each_of_them(fabric):
+    """A network takes no subnet that the host reaches through either."""
+    ip("route", "add", "10.1.0.0/16", "nexthop", "via", "198.51.100.1", "dev", "up0", "nexthop", "via", "198.18.0.9", "dev", "up1")
+    assert {link for cidr, link in fabric.host_network().routes if cidr == "10.1.0.0/16"} == {"up0", "up1"}
+    meets = replace(PLAN, cidr4="10.1.2.0/24", gateway4="10.1.2.1", nics=())
+    assert "overlaps_route" in [finding.code for finding in fabric.preflight(meets) if finding.fatal]
+    fabric.apply_network(UPLINK)
+    assert {link for cidr, link in fabric.host_network().routes if cidr == "10.1.0.0/16"} == {UPLINK.bridge, "up1"}
 
 
 @pytest.mark.parametrize("case", REFUSED)
