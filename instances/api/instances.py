@@ -4,10 +4,11 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
 
-from instances.api.answers import InstanceAccepted, InstanceOut, WaitedInstanceOut, instance_out, instances_out, with_relations
+from instances.api.answers import SHOWN_ROWS, InstanceAccepted, InstanceOut, WaitedInstanceOut, instance_out, instances_out, with_relations
 from instances.api.config import config_of
 from instances.api.lookup import image_called
 from instances.api.schemas import ActionIn, InstanceIn, InstancePatch, InstanceQuery
@@ -65,8 +66,11 @@ def create_instance(request: HttpRequest, response: HttpResponse, payload: Insta
     )
     point_to(response, operation)
     notes = [Note(**note) for note in [*(images.notes_of(config) if config else []), *told]]
-    out = instance_out(_fetch(request, instance.pk), actor)
-    return Status(202, InstanceAccepted(instance=out, operation=operation_out(operation) if operation else None, notes=notes))
+    prefetch_related_objects([instance], *SHOWN_ROWS)
+    return Status(
+        202,
+        InstanceAccepted(instance=instance_out(instance, actor), operation=operation_out(operation) if operation else None, notes=notes),
+    )
 
 
 def _wish(payload: InstanceIn) -> Bridging | None:
