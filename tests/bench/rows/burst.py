@@ -12,7 +12,7 @@ from tests.host.panel import wait_until
 
 COUNT = 30
 AT_ONCE = 8
-ROUNDS = 3
+ROUNDS = 7
 # The API starts an instance running; what it costs to start one is measured without what the guest then does.
 PAUSED = """
 CREATE TRIGGER bench_paused AFTER UPDATE OF desired ON instances_instance WHEN NEW.desired = 'running' AND NEW.name LIKE 'burst-%'
