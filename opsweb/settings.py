@@ -37,6 +37,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "opsweb.core.middleware.request_id",
+    "opsweb.core.middleware.few_writers",
     "opsweb.core.middleware.panel_name",
     "django.middleware.security.SecurityMiddleware",
     "opsweb.core.middleware.content_security_policy",

@@ -2,7 +2,9 @@
 
 import re
 import secrets
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -12,6 +14,8 @@ from opsweb.environment import env
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
+SAFE = ("GET", "HEAD", "OPTIONS")
+WRITERS = 2  # one writes, another reads and thinks
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,40}\Z")
 
 POLICY = "; ".join(
@@ -39,6 +43,19 @@ def request_id(get_response: Handler) -> Handler:
         response = get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+    return middleware
+
+
+def few_writers(get_response: Handler) -> Handler:
+    """Let requests that may write take turns, in the order they came: a database has one writer at a time, and who asks it again and again
+    whether his turn has come sleeps longer each time. None of them waits for a guest or a worker.
+    """
+    turns = threading.BoundedSemaphore(WRITERS)
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        with nullcontext() if request.method in SAFE else turns:
+            return get_response(request)
 
     return middleware
 

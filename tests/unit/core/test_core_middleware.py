@@ -1,7 +1,9 @@
 """core.middleware: an id, the panel's own name, the content security policy, refusals as pages."""
 
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import User
@@ -107,3 +109,37 @@ class TestRefusals:
         request = rf.get("/nowhere/")
         request.user = User(username="olga")
         assert page_not_found(request, Exception()).status_code == 404
+
+
+class TestWriters:
+    def test_only_so_many_write_at_once(self, rf):
+        inside, most, lock = 0, 0, threading.Lock()
+        full = threading.Barrier(middleware.WRITERS, timeout=20)  # each waits until all that may be inside are
+
+        def view(request):
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            full.wait()
+            with lock:
+                inside -= 1
+            return HttpResponse()
+
+        handler = middleware.few_writers(view)
+        with ThreadPoolExecutor(4 * middleware.WRITERS) as pool:
+            list(pool.map(lambda _: handler(rf.post("/")), range(4 * middleware.WRITERS)))
+        assert most == middleware.WRITERS
+
+    def test_who_reads_waits_for_no_writer(self, rf):
+        at_once = middleware.WRITERS + 3
+        together = threading.Barrier(at_once, timeout=20)
+        handler = middleware.few_writers(lambda request: HttpResponse(str(together.wait())))
+        with ThreadPoolExecutor(at_once) as pool:
+            assert len(list(pool.map(lambda _: handler(rf.get("/")), range(at_once)))) == at_once
+
+    def test_a_view_that_raises_gives_its_turn_back(self, rf):
+        handler = middleware.few_writers(lambda request: HttpResponse(str(1 // 0)))
+        for _ in range(middleware.WRITERS + 1):
+            with pytest.raises(ZeroDivisionError):
+                handler(rf.post("/"))
