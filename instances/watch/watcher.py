@@ -19,7 +19,7 @@ from instances.models import Instance
 from instances.reconcile.drivers import hypervisor
 from instances.redis_client import redis
 from instances.watch.hints import Hints
-from instances.watch.inotify import IN_CREATE, IN_MOVED_TO, Inotify
+from instances.watch.inotify import Inotify
 from instances.watch.leases import Leases
 from instances.watch.links import Links
 from instances.watch.vm import VmWatch
@@ -63,15 +63,10 @@ class Watcher:
             links.close()
 
     async def _find(self) -> None:
-        """Watch new VMs, let go of erased ones."""
-        grown = asyncio.Event()
-        with suppress(OSError):  # not there before the first VM
-            self._inotify.watch(env.state_dir / "vm", IN_CREATE | IN_MOVED_TO, grown.set)
+        """Watch VMs that nobody told of, let go of erased ones."""
         while True:
             await self._look()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(grown.wait(), LOOK_SECONDS)
-            grown.clear()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
         for vm in [vm for vm, watch in self._vms.items() if watch.is_gone]:
