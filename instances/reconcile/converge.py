@@ -5,6 +5,7 @@ Safe to run twice, at once, late or after a crash: the row is the truth, the hos
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from uuid import UUID
 
@@ -45,12 +46,12 @@ RETRY_SECONDS = 30  # between tries of a start that nobody waits for
 def converge(instance_id: UUID) -> None:
     """Bring one VM to its wish, as far as it goes without waiting for the guest."""
     driver = hypervisor()
-    with driver.lock(instance_id):
-        looked = None
+    with driver.lock(instance_id), ExitStack() as ending:
+        looked = operation = None
         for _ in range(MAX_STEPS):
             # In this order: the wish is the operation's own or a newer one, and what is done is judged by a wish newer than the look.
             seen = looked or driver.observe(instance_id)
-            operation = _claimed(instance_id)
+            operation = _claimed(instance_id, operation, ending)
             instance = Instance.objects.select_related("host", "image", "team").filter(pk=instance_id).first()
             if instance is None:
                 driver.erase(instance_id)
@@ -85,10 +86,7 @@ def _advance(driver: Hypervisor, instance: Instance, operation: Operation | None
 
 def _perform(step: Step, driver: Hypervisor, instance: Instance, operation: Operation | None) -> tuple[bool, Observation | None]:
     try:
-        looked = PERFORM[step](driver, instance, operation)
-        if operation is not None:
-            operations.keep_steps(operation)
-        return True, looked
+        return True, PERFORM[step](driver, instance, operation)
     except NotYet:
         pass
     except (DriverError, FabricError, ImagingError, StepFailed) as error:
@@ -112,10 +110,13 @@ def wish_of(instance: Instance) -> Wish:
     )
 
 
-def _claimed(instance_id: UUID) -> Operation | None:
+def _claimed(instance_id: UUID, before: Operation | None, ending: ExitStack) -> Operation | None:
+    """The one that is active now; if it is still that of `before`, with its steps, which are written down at the end at the latest."""
     operation = operations.active("instance", instance_id)
-    if operation is not None:
-        operations.claim(operation)
+    if operation is None or operation == before:
+        return operation and before
+    operations.claim(operation)
+    ending.callback(operations.keep_steps, operation)
     return operation
 
 

@@ -116,5 +116,6 @@ def finish(operation: Operation, status: str, code: str = "", message: str = "")
     if won:
         for name, value in ended.items():
             setattr(operation, name, value)
+        operation.has_news = False
         events.changed("operation", operation.id, operation.team_id)
     return bool(won)
