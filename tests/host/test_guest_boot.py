@@ -89,10 +89,11 @@ def test_the_end_of_a_program_is_told_exactly(script: str, end: str, boot: Boot)
 def test_a_nic_that_it_was_not_told_of_asks_by_dhcp(boot: Boot) -> None:
     """As one that is plugged while it boots: before anybody hears of it."""
     late = ("-netdev", "user,id=late,net=10.0.9.0/24", "-device", "virtio-net-pci,netdev=late,mac=52:54:00:00:00:99,romfile=")
-    script = "until ifconfig eth1 | grep -q 10.0.9.15; do sleep 0.2; done; grep -c ^eth1 /proc/net/route"
+    # The address comes first, its gateway a moment later.
+    script = "until grep -q '^eth1\t00000000' /proc/net/route; do sleep 0.2; done; ifconfig eth1 | grep -o 'inet addr:[0-9.]*'"
     with boot(script_image(script), *late, nics=(GuestNic(MAC, address="10.0.2.15/24", gateway="10.0.2.2"),)) as guest:
         assert guest.end()[-2:] == ["exit 0", "poweroff"]
-        assert guest.console() == "2\n"
+        assert guest.console() == "inet addr:10.0.9.15\n"
 
 
 def test_ctrl_c_on_the_console_ends_the_program(boot: Boot) -> None:
