@@ -143,14 +143,19 @@ def talk(program: Path, outside: str) -> dict[str, Any]:
 def hotplug(program: Path, count: int) -> dict[str, Any]:
     """A running guest gets a second NIC and answers there; then NICs come and go, and there are more than it has room for."""
     team, network = prepare()
-    lab, _ = networks.create(team, NetworkSpec(name="lab", cidr4="192.168.34.1/24"), actor=SYSTEM)
+    lab, _ = networks.create(team, NetworkSpec(name="lab", cidr4="192.168.34.1/24", cidr6="fd00:34::1/64"), actor=SYSTEM)
     converge_network(lab.pk)
     image, first = image_of(team, program), NicSpec(network=network, name="tap0")
     alice = started(team, image, "alice", first)
-    carol = started(team, image, "carol", NicSpec(network=lab), "192.168.34.77:8081", "alice:8081")
+    addresses = ["192.168.34.77:8081", "[fd00:34::4d]:8081"]
+    carol = started(team, image, "carol", NicSpec(network=lab), *addresses, "alice:8081")
     alone = with_nics(alice, first)
     alice = with_nics(alice, first, NicSpec(network=lab, address4="192.168.34.77"))
-    result: dict[str, Any] = {"applied": alice.restart_to_apply == [], "carol": heard(carol, 2), "host": greeting("192.168.34.77:8081")}
+    result: dict[str, Any] = {
+        "applied": alice.restart_to_apply == [],
+        "carol": heard(carol, 3),
+        "host": [greeting(one) for one in addresses],
+    }
     alice = settled(alice, first)
     before = leftovers(alice)
     seen = []
