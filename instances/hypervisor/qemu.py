@@ -16,18 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-from . import argv, endings, hotplug, identity, launch, locks, qmp, record, status, usernet
-from .base import DriverError, Exit, Forward, Machine, Observation, Power, RunPaths, TapNic
+from . import argv, endings, hotplug, identity, launch, locks, observing, qmp, record, usernet
+from .base import DriverError, Forward, Machine, Observation, Power, RunPaths, TapNic
 from .cgroups import Cgroups, mounted
 from .identity import Process
 from .record import Record
 
 GREETING_TIMEOUT = 20.0  # seconds; QEMU greets within 0.1 s on an idle host
 KILL_TIMEOUT = 10.0
-SILENT = "silent"  # beside QEMU's own run states
 
 _LONGEST = len("/vm/00000000-0000-0000-0000-000000000000/control.sock")
-_POWER = {"paused": Power.PAUSED, "prelaunch": Power.PAUSED, "io-error": Power.PAUSED, "debug": Power.PAUSED, "watchdog": Power.PAUSED}
 
 
 class QemuHypervisor:
@@ -74,12 +72,12 @@ class QemuHypervisor:
         last, process = self._look(vm)
         state = record.marked(paths.run, last.boot, "ended") if last else None
         if last and process and state is None:
-            state = _state_of(paths, process)
+            state = observing.state_of(paths, process)
             process = process if state else None  # it may have ended between the two looks
         if last and process and state not in endings.ENDED_STATES:
-            return _observation(paths, last, _POWER.get(str(state), Power.RUNNING), process)
+            return observing.going_on(paths, last, state, process)
         if last and last.process:
-            return _ended_observation(paths, last, state, process)
+            return observing.ended(paths, last, state, process)
         return Observation(Power.STOPPED if self._has_files(vm) else Power.ABSENT)
 
     def start(self, machine: Machine) -> Observation:
@@ -185,7 +183,7 @@ class QemuHypervisor:
         last, process = self._look(vm)
         if last is None or process is None or record.marked(paths.run, last.boot, "ended"):
             return
-        state = _state_of(paths, process)
+        state = observing.state_of(paths, process)
         if state in endings.ENDED_STATES:
             record.mark(paths.run, last.boot, "ended", str(state))
         else:
@@ -248,37 +246,12 @@ class QemuHypervisor:
             raise DriverError("start_failed", launch.last_words(child, argv.binary(machine), paths.stderr_log)) from None
         last = last.greeted(time.time())
         record.write(paths.run, last)
-        return _observation(paths, last, _POWER.get(state, Power.RUNNING), process)
+        return observing.going_on(paths, last, state, process)
 
     def _end_all(self, vm: UUID) -> None:
         run = self.paths(vm).run
         for process in identity.search(run, vm, was_spawned=record.read(run) is not None):
             identity.end(process, KILL_TIMEOUT)
-
-
-def _state_of(paths: RunPaths, process: Process) -> str | None:
-    """QEMU's run state, "silent" when it does not answer; None when the process ended meanwhile."""
-    try:
-        return qmp.status(paths.control)
-    except qmp.MonitorGone:
-        return None if identity.gone(process, 1) else SILENT
-    except qmp.MonitorSilent:
-        return SILENT
-
-
-def _observation(paths: RunPaths, last: Record, power: Power, process: Process | None, ended: Exit | None = None) -> Observation:
-    said, written = status.read(paths.status_log)
-    milestones = status.epochs(said, written, last.started_at) if written else {}
-    if last.greeted_at:
-        milestones["qemu"] = last.greeted_at
-    return Observation(power, process.pid if process else None, last.started_at, last.boot, ended, milestones, last.limits)
-
-
-def _ended_observation(paths: RunPaths, last: Record, state: str | None, process: Process | None) -> Observation:
-    said, _ = status.read(paths.status_log)
-    asked = record.marked(paths.run, last.boot, "asked") is not None
-    power, ended = endings.ending(state, said, asked=asked, words=launch.stderr_tail(paths.stderr_log))
-    return _observation(paths, last, power, process, ended)
 
 
 @contextmanager
