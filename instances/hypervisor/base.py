@@ -251,5 +251,11 @@ class Hypervisor(Protocol):
         later, and all is as before until then. Once it has, a second call gives back what QEMU still holds of it.
         """
 
+    def tap_of(self, vm: UUID, mac: str) -> AbstractContextManager[tuple[int, ...]]:
+        """Copies of the descriptors by which the running or paused VM's NIC with this MAC holds its tap, also when that was deleted.
+
+        One a queue; () where it has no such NIC. They are closed at the end. Raises: DriverError("not_running").
+        """
+
     def erase(self, vm: UUID) -> None:
         """Kill it and remove everything of it, console log included. Of an absent one: nothing."""

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
@@ -105,6 +105,15 @@ class FakeHypervisor:
 
     def detach_nic(self, vm: UUID, number: int) -> None:
         fake_guest.need_released(self._live(vm, lambda guest: fake_guest.asked_for(guest, number)), number)
+
+    @contextmanager
+    def tap_of(self, vm: UUID, mac: str) -> Iterator[tuple[int, ...]]:
+        guest = self._live(vm, lambda guest: guest)
+        with ExitStack() as closing:
+            fds = tuple(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) for other in guest.macs if other == mac.lower())
+            for fd in fds:
+                closing.callback(os.close, fd)
+            yield fds
 
     def erase(self, vm: UUID) -> None:
         with self._alone():

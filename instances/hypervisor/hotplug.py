@@ -20,6 +20,7 @@ from .ports import KEPT, need_port
 
 _PERIPHERAL = "/machine/peripheral"
 _PORT = re.compile(r"port(\d+)", re.ASCII)
+_TAP = re.compile(r"^ \\ net(\d+): index=\d+,type=tap,fd=(\d+)\r?$", re.ASCII | re.MULTILINE)  # one line a queue
 _NOT_FOUND = "DeviceNotFound"
 _ON_ITS_WAY = "in the process of unplug"
 
@@ -27,6 +28,14 @@ _ON_ITS_WAY = "in the process of unplug"
 def ports(socket: Path) -> Mapping[int, str]:
     """Number of each root port → MAC of its NIC, "" where none is. Raises: as qmp.session."""
     return asyncio.run(_ports(socket))
+
+
+def tap_numbers(socket: Path, mac: str) -> tuple[int, ...]:
+    """QEMU's own numbers of the descriptors behind the NIC with this MAC; () when none is on a tap. Raises: as qmp.session.
+
+    Its command line tells those of its start alone, and numbers are given anew once their NIC has gone.
+    """
+    return asyncio.run(_tap_numbers(socket, mac))
 
 
 def attach(socket: Path, number: int, nic: TapNic) -> None:
@@ -50,6 +59,13 @@ def detach(socket: Path, number: int) -> None:
 async def _ports(socket: Path) -> dict[int, str]:
     async with qmp.session(socket, qmp.TIMEOUT) as client:
         return await _macs(client)
+
+
+async def _tap_numbers(socket: Path, mac: str) -> tuple[int, ...]:
+    async with qmp.session(socket, qmp.TIMEOUT) as client:
+        port = next((number for number, found in (await _macs(client)).items() if found == mac.lower()), None)
+        text = await client.execute("human-monitor-command", {"command-line": "info network"})
+    return tuple(int(fd) for number, fd in _TAP.findall(str(text)) if int(number) == port)
 
 
 async def _macs(client: QMPClient) -> dict[int, str]:

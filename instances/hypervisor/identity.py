@@ -4,12 +4,13 @@ A QEMU's command line names its VM twice: by -uuid, and by the VM's run director
 one host never take each other's VM for their own, and one whose record is lost is still found.
 """
 
+import ctypes
 import os
 import select
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +19,8 @@ EXEC_TIME = 0.1  # seconds, more than a program needs to become another
 
 _PROC = Path("/proc")
 _MARK = "opaque="
+_PIDFD_GETFD = 438  # on every architecture that we know
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,22 @@ def gone(process: Process, timeout: float) -> bool:
     """Wait until it has ended; False when it was still there after `timeout` seconds."""
     with _opened(process) as pidfd:
         return pidfd is None or _gone(pidfd, timeout)
+
+
+@contextmanager
+def copies(process: Process | None, numbers: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Copies of the process's descriptors with these numbers (pidfd_getfd(2)), closed at the end; () when it has ended. Raises: OSError."""
+    with ExitStack() as closing:
+        pidfd = closing.enter_context(_opened(process)) if process else None
+        yield tuple(_copy(pidfd, number, closing) for number in numbers) if pidfd is not None else ()
+
+
+def _copy(pidfd: int, number: int, closing: ExitStack) -> int:
+    copy = int(_libc.syscall(_PIDFD_GETFD, pidfd, number, 0))
+    if copy < 0:
+        raise OSError(ctypes.get_errno(), f"Descriptor {number} of QEMU is out of reach: {os.strerror(ctypes.get_errno())}")
+    closing.callback(os.close, copy)
+    return copy
 
 
 @contextmanager

@@ -151,6 +151,15 @@ class QemuHypervisor:
         with _explained():
             hotplug.detach(self.paths(vm).control, number)
 
+    @contextmanager
+    def tap_of(self, vm: UUID, mac: str) -> Iterator[tuple[int, ...]]:
+        self._require(vm, Power.RUNNING, Power.PAUSED)
+        with _explained():
+            numbers = hotplug.tap_numbers(self.paths(vm).control, mac)
+        _, process = self._look(vm)
+        with identity.copies(process, numbers) as fds:
+            yield fds
+
     def erase(self, vm: UUID) -> None:
         self.kill(vm)
         for directory in (self.paths(vm).run, self.paths(vm).state):

@@ -55,21 +55,22 @@ def _give_back(driver: Hypervisor, instance_id: UUID) -> None:
     with driver.lock(instance_id):
         instance = Instance.objects.select_related("host").filter(pk=instance_id).first()
         seen = driver.observe(instance_id)
-        if instance is None or seen.power not in LIVE or seen.pid is None:
+        if instance is None or seen.power not in LIVE:
             return
         gone = taps_of_boot(instance).keys() - set(fabric().taps())
         for nic in instance.nics.filter(network__isnull=False).select_related("network"):
             tap = tap_name(env.installation, nic.tag)
             if tap in gone and taps_of_boot(instance)[tap]["network"] == str(nic.network_id):
-                _replug(instance, nic, seen.pid)
+                with _one_at_a_time(f"tap {tap}"):
+                    _replug(driver, instance, nic)
 
 
-def _replug(instance: Instance, nic: Nic, pid: int) -> None:
+def _replug(driver: Hypervisor, instance: Instance, nic: Nic) -> None:
     assert nic.network is not None
     network = network_plan(nic.network)
     keep_filter(instance.host)
-    with fabric().lock(network.bridge):
-        fabric().replug(network, nic_plan(network, nic), pid)
+    with driver.tap_of(instance.pk, nic.mac) as descriptors, fabric().lock(network.bridge):
+        fabric().replug(network, nic_plan(network, nic), descriptors)
         log.warning("tap %s of %s was gone; it has it back", nic.name, instance.pk)
         nic.network.refresh_from_db()
         is_own = instance.team_id == nic.network.team_id

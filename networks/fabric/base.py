@@ -270,10 +270,10 @@ class Fabric(Protocol):
     def taps(self) -> tuple[str, ...]:
         """Names of all taps of this installation on the host."""
 
-    def replug(self, network: NetworkPlan, nic: NicPlan, pid: int) -> None:
-        """Give the running QEMU `pid` its tap back that somebody deleted, by its own descriptor (pidfd_getfd(2), TUNSETIFF).
+    def replug(self, network: NetworkPlan, nic: NicPlan, descriptors: Sequence[int]) -> None:
+        """Make the NIC's tap anew that somebody deleted, on copies of the descriptors by which its QEMU still holds it (TUNSETIFF).
 
-        Raises: FabricError("not_plugged") when the process holds no descriptor of a tap.
+        They stay the caller's to close. Raises: FabricError("not_plugged") when there are none or they are another tap's.
         """
 
     def leases(self, network: UUID) -> tuple[Lease, ...]:

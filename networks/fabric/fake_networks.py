@@ -99,17 +99,15 @@ class FakeNetworks:
         return tuple(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC) for _ in range(queues))
 
     def unplug(self, tap: str) -> None:
-        for file in (self._taps / f"{tap}.json", self._taps / f"{tap}.lost"):
-            file.unlink(missing_ok=True)
+        (self._taps / f"{tap}.json").unlink(missing_ok=True)
 
     def taps(self) -> tuple[str, ...]:
         return tuple(sorted(self._plugged()))
 
-    def replug(self, network: NetworkPlan, nic: NicPlan, pid: int) -> None:
-        if not (self._taps / f"{nic.tap}.json").exists() and not (self._taps / f"{nic.tap}.lost").exists():
-            raise FabricError("not_plugged", f"Process {pid} holds no descriptor of a tap.")
+    def replug(self, network: NetworkPlan, nic: NicPlan, descriptors: Sequence[int]) -> None:
+        if not descriptors:
+            raise FabricError("not_plugged", f"Nobody holds the tap {nic.tap} any more.")
         self._plug(network, nic)
-        (self._taps / f"{nic.tap}.lost").unlink(missing_ok=True)
 
     def leases(self, network: UUID) -> tuple[Lease, ...]:
         stored = _read(self._file(network))
@@ -146,8 +144,7 @@ class FakeNetworks:
 
     def lose_tap(self, tap: str) -> None:
         """Let a stranger delete the tap of a running VM."""
-        with suppress(FileNotFoundError):
-            (self._taps / f"{tap}.json").replace(self._taps / f"{tap}.lost")
+        self.unplug(tap)
 
     def lose_filter(self) -> None:
         """Let a stranger flush the tables of networks."""

@@ -100,9 +100,9 @@ class LinuxNetworks:
     def taps(self) -> tuple[str, ...]:
         return taps.plugged(self._tag)
 
-    def replug(self, network: NetworkPlan, nic: NicPlan, pid: int) -> None:
+    def replug(self, network: NetworkPlan, nic: NicPlan, descriptors: Sequence[int]) -> None:
         values.check_nic(network, nic, self._tag)
-        taps.replug(network, nic, pid)
+        taps.replug(network, nic, descriptors)
 
     def leases(self, network: UUID) -> tuple[Lease, ...]:
         return dnsmasq.leases(self._directory(network))

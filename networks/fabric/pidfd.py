@@ -1,32 +1,12 @@
-"""Processes by pidfd: a signal or a look at descriptors reaches the very process that was judged, never a later one of its number."""
+"""Processes by pidfd: a signal reaches the very process that was judged, never a later one of its number."""
 
-import ctypes
 import os
-import platform
 import select
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 
 from networks.fabric.base import FabricError
-
-_PIDFD_GETFD = {"x86_64": 438, "aarch64": 438}
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def descriptor_of(pid: int, number: int) -> int:
-    """A copy of the process's descriptor (pidfd_getfd(2)), for the caller to close. Raises: FabricError("not_plugged")."""
-    try:
-        process = os.pidfd_open(pid)
-    except OSError as error:
-        raise FabricError("not_plugged", f"Process {pid} is not there: {error.strerror}.") from None
-    try:
-        copy = int(_libc.syscall(_PIDFD_GETFD[platform.machine()], process, number, 0))
-        if copy < 0:
-            raise FabricError("not_plugged", f"Descriptor {number} of process {pid} is out of reach: {os.strerror(ctypes.get_errno())}.")
-        return copy
-    finally:
-        os.close(process)
 
 
 def send(pid: int, number: signal.Signals, is_it: Callable[[int], bool]) -> None:

@@ -8,11 +8,11 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from networks.fabric import names, netlink, pidfd, sysctls
+from networks.fabric import names, netlink, sysctls
 from networks.fabric.base import FabricError, NetworkPlan, NicPlan
 
 _TUN = "/dev/net/tun"
@@ -20,7 +20,6 @@ _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _TUNSETVNETHDRSZ = 0x400454D8
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 0x0100
 _VNET_HEADER = 12  # bytes before each frame, as virtio 1 and mergeable buffers have it
-_BACKEND = "tap,"  # how the value of QEMU's -netdev begins
 _MOST_QUEUES = 256  # MAX_TAP_QUEUES
 # A guest's frames teach the bridge nothing and a frame for nobody reaches nobody: the one static entry is its MAC.
 # mode: hairpin, for a guest that asks for itself by its own forward; the filter keeps its broadcasts from coming back (set `same`).
@@ -66,65 +65,24 @@ def unplug_all(bridge: str, installation: str) -> None:
                 netlink.delete(ip, name)
 
 
-def replug(network: NetworkPlan, nic: NicPlan, pid: int) -> None:
-    """Make the tap anew on the descriptors that the process still holds of the deleted one.
-
-    Raises: FabricError("not_plugged"), FabricError("link_refused").
-    """
-    with ExitStack() as closing:
-        descriptors = []
-        for number in held(pid, nic):
-            descriptors.append(pidfd.descriptor_of(pid, number))
-            closing.callback(os.close, descriptors[-1])
-        if not descriptors:
-            raise FabricError("not_plugged", f"Process {pid} holds no descriptor of a tap that is gone. Restart the instance.")
-        unplug(nic.tap)
-        for descriptor in descriptors:
-            _set_interface(descriptor, nic.tap, len(descriptors))
-            # Offloads stay off until QEMU starts anew: only it knows which ones the guest agreed to, and without them all of it works.
-            fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("i", _VNET_HEADER))
-        _attach(network, nic)
+def replug(network: NetworkPlan, nic: NicPlan, descriptors: Sequence[int]) -> None:
+    """Make the tap anew on descriptors of the deleted one. Raises: FabricError("not_plugged"), FabricError("link_refused")."""
+    if not descriptors or any(_tap_of(descriptor) not in ("", nic.tap) for descriptor in descriptors):
+        raise FabricError("not_plugged", f"Nobody holds the deleted tap {nic.tap} any more. Restart the instance.")
+    unplug(nic.tap)
+    for descriptor in descriptors:
+        _set_interface(descriptor, nic.tap, len(descriptors))
+        # Offloads stay off until QEMU starts anew: only it knows which ones the guest agreed to, and without them all of it works.
+        fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("i", _VNET_HEADER))
+    _attach(network, nic)
 
 
-def held(pid: int, nic: NicPlan) -> list[int]:
-    """Numbers of the process's descriptors whose tap is gone or is `nic`'s: those its command line names for the MAC.
-
-    All there are, where it names none at all. A VM that names only others' has got the number of the one that was looked at (INV-07).
-    """
-    orphans = [number for number, interface in _tun_descriptors(pid) if interface in ("", nic.tap)]
-    arguments = _arguments(pid)
-    if not any(argument.startswith(_BACKEND) for argument in arguments):
-        return orphans
-    named = named_in(arguments, nic.mac)
-    return [number for number in orphans if number in named]
-
-
-def named_in(arguments: list[str], mac: str) -> set[int]:
-    """Descriptors that QEMU's `-netdev tap,id=I,fd=N` or `fds=N:M` gives to the device with this MAC."""
-    device = next((argument for argument in arguments if f"mac={mac}" in argument.split(",")), "")
-    netdev = next((part.removeprefix("netdev=") for part in device.split(",") if part.startswith("netdev=")), None)
-    backend = next(
-        (argument for argument in arguments if netdev and argument.startswith(_BACKEND) and f"id={netdev}" in argument.split(",")), ""
-    )
-    match = re.search(r",fds?=([0-9:]+)", backend, re.ASCII)
-    return {int(number) for number in match[1].split(":")} if match else set()
-
-
-def _arguments(pid: int) -> list[str]:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    return []
-
-
-def _tun_descriptors(pid: int) -> Iterator[tuple[int, str]]:
-    """(number, name of the tap or "") of each descriptor of /dev/net/tun."""
-    directory = Path(f"/proc/{pid}/fd")
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for entry in sorted(directory.iterdir(), key=lambda path: int(path.name)):
-            with suppress(FileNotFoundError):
-                if str(entry.readlink()) == _TUN:
-                    match = re.search(r"^iff:\s*(\S*)$", Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(), re.MULTILINE)
-                    yield int(entry.name), match[1] if match else ""
+def _tap_of(descriptor: int) -> str | None:
+    """Name of the tap that a descriptor of ours holds, "" once it is deleted; None when it is of something else."""
+    if str(Path(f"/proc/self/fd/{descriptor}").readlink()) != _TUN:
+        return None
+    match = re.search(r"^iff:\s*(\S*)$", Path(f"/proc/self/fdinfo/{descriptor}").read_text(), re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _open(tap: str, queues: int, undo: ExitStack) -> int:

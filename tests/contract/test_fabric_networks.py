@@ -248,18 +248,18 @@ class TestTaps:
         assert caught.value.code == "bad_network"
 
     def test_a_deleted_one_comes_back_to_who_held_it(self, bench):
-        """Field-notes 39; the holder is this process."""
+        """Field-notes 39."""
         up(bench, PLAN)
         descriptors = bench.fabric.plug(PLAN, BOB)
         bench.lose_tap(BOB.tap)
         assert bench.fabric.taps() == ()
-        bench.same.replug(PLAN, BOB, os.getpid())
+        bench.same.replug(PLAN, BOB, descriptors)
         assert bench.fabric.taps() == (BOB.tap,)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def test_who_never_held_one_gets_none(self, bench):
+    def test_one_that_nobody_holds_stays_away(self, bench):
         up(bench, PLAN)
         with pytest.raises(FabricError) as caught:
-            bench.fabric.replug(PLAN, BOB, os.getpid())
+            bench.fabric.replug(PLAN, BOB, ())
         assert caught.value.code == "not_plugged"

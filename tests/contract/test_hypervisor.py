@@ -1,8 +1,11 @@
 """What every hypervisor driver keeps, in one class for both: the fake always, real QEMUs under `-m host`."""
 
+import fcntl
 import multiprocessing
 import os
 import socket
+import struct
+import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +17,10 @@ import pytest
 
 from instances.hypervisor import hotplug, locks
 from instances.hypervisor.base import SPARE_PORTS, DriverError, Exit, ExitReason, Forward, Observation, Power, TapNic
-from tests.contract.hypervisors import TAP, QemuRig, Rig, free_port, until
+from tests.contract.hypervisors import IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, TAP, TUNSETIFF, QemuRig, Rig, free_port, until
 
 GONE = Observation(Power.ABSENT)
-HOT = "52:54:00:00:00:0a"
+HOT, STARTED = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
 CALLS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("pause", "resume", "reset", "nic_ports"), ()),
     "set_forwards": (0, ()),
@@ -230,6 +233,32 @@ class TestHypervisor:
         assert rig.driver.nic_ports(machine.id)[1] == ""
         assert tap_is_gone(rig)
 
+    def test_the_tap_of_a_nic_that_came_while_it_runs_is_found(self, rig: Rig):
+        """Also deleted, and under the number of one that its command line still names. Nothing stays open of it."""
+        started = rig.tap()
+        machine = rig.machine()
+        machine = replace(machine, nics=(*machine.nics, TapNic(STARTED, (started,))))
+        rig.booted(machine)
+        os.close(started)
+        rig.driver.detach_nic(machine.id, 1)
+        plug(rig, machine.id, 1)
+        delete_tap(rig)
+        before = descriptors()
+        for mac in (HOT, HOT.upper()):
+            with rig.driver.tap_of(machine.id, mac) as fds:
+                assert len(fds) == 1
+                remake_tap(rig, fds[0])
+        for mac in (STARTED, "52:54:00:00:00:99"):
+            with rig.driver.tap_of(machine.id, mac) as fds:
+                assert fds == ()
+        assert descriptors() == before
+        assert not (isinstance(rig, QemuRig) and tap_is_gone(rig)), "QEMU holds it"
+
+    def test_the_tap_of_a_vm_that_does_not_run_is_not_asked_for(self, rig: Rig):
+        with pytest.raises(DriverError) as refused, rig.driver.tap_of(uuid4(), HOT):
+            pass
+        assert refused.value.code == "not_running"
+
     def test_a_guest_that_keeps_a_nic_may_let_go_later(self, rig: Rig, monkeypatch: pytest.MonkeyPatch):
         """A paused one hears nothing; nothing has changed until it does."""
         monkeypatch.setattr(hotplug, "RELEASE_TIMEOUT", 0.3)
@@ -412,6 +441,19 @@ def plug(rig: Rig, vm: Any, number: int) -> None:
         rig.driver.attach_nic(vm, number, TapNic(HOT, (fd,)))
     finally:
         os.close(fd)
+
+
+def delete_tap(rig: Rig) -> None:
+    """As a stranger does; a fake guest's was never there."""
+    if isinstance(rig, QemuRig):
+        subprocess.run(["ip", "link", "delete", TAP], check=True)
+
+
+def remake_tap(rig: Rig, fd: int) -> None:
+    """Make it anew on a descriptor of the deleted one; the kernel refuses one of anything else."""
+    if isinstance(rig, QemuRig):
+        subprocess.run(["ip", "link", "delete", TAP], check=False, stderr=subprocess.DEVNULL)
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", TAP.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
 
 
 def tap_is_gone(rig: Rig) -> bool:

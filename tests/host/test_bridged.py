@@ -68,6 +68,7 @@ def test_a_nic_comes_and_goes_while_its_guest_runs(peer: Path) -> None:
     assert seen["applied"]
     assert seen["carol"] == [f"{at}:8081: hello from alice" for at in ("192.168.34.77", "[fd00:34::4d]", "alice")]
     assert seen["host"] == ["hello from alice"] * 2
+    assert (seen["deleted"], seen["mended"], seen["again"]) == (2, 3, seen["host"]), "INV-02: a stranger deletes its tap"
     assert (seen["most"], seen["after"]) == (3, seen["before"])
     assert [reason[:15] for reason in seen["waits"]] == ["No port is free"]
     assert all(seen["ports"])

@@ -27,6 +27,7 @@ from instances.reconcile.sweep import sweep  # noqa: E402
 from instances.services import create, power  # noqa: E402
 from instances.services.create import InstanceSpec  # noqa: E402
 from instances.states import Verb  # noqa: E402
+from networks.fabric.names import tap_name  # noqa: E402
 from networks.models import Network  # noqa: E402
 from networks.reconcile.converge import converge as converge_network  # noqa: E402
 from networks.reconcile.drivers import fabric  # noqa: E402
@@ -156,6 +157,10 @@ def hotplug(program: Path, count: int) -> dict[str, Any]:
         "carol": heard(carol, 3),
         "host": [greeting(one) for one in addresses],
     }
+    subprocess.run(["ip", "link", "delete", tap_name(env.installation, alice.nics.get(network=lab).tag)], check=True)
+    result["deleted"] = len(links())
+    sweep()
+    result |= {"mended": len(links()), "again": [greeting(one) for one in addresses]}
     alice = settled(alice, first)
     before = leftovers(alice)
     seen = []

@@ -80,6 +80,30 @@ def test_inv_07_a_reused_pid_is_another_process(namesake, run, vm):
     assert child.poll() is None, "a process with another start time was killed"
 
 
+def test_copies_of_descriptors_are_open_for_a_while(namesake, run, vm):
+    process = identity.running(namesake(run, vm).pid)
+    with identity.copies(process, (0, 2)) as fds:
+        assert [os.fstat(fd).st_ino for fd in fds] == [Path(f"/proc/{process.pid}/fd/{number}").stat().st_ino for number in (0, 2)]
+    for fd in fds:
+        with pytest.raises(OSError):
+            os.fstat(fd)
+
+
+def test_a_descriptor_that_is_not_there_closes_the_others(namesake, run, vm):
+    process = identity.running(namesake(run, vm).pid)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(OSError, match="out of reach"), identity.copies(process, (0, 999)):
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_inv_07_no_descriptor_is_taken_of_another_process_or_of_none(namesake, run, vm):
+    now = identity.running(namesake(run, vm).pid)
+    for process in (replace(now, start=now.start - 1), None):
+        with identity.copies(process, (0,)) as fds:
+            assert fds == ()
+
+
 def test_inv_07_a_zombie_does_not_run(namesake, run, vm):
     child = namesake(run, vm)
     process = identity.running(child.pid)
