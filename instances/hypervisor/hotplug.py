@@ -22,6 +22,7 @@ _PERIPHERAL = "/machine/peripheral"
 _PORT = re.compile(r"port(\d+)", re.ASCII)
 _TAP = re.compile(r"^ \\ net(\d+): index=\d+,type=tap,fd=(\d+)\r?$", re.ASCII | re.MULTILINE)  # one line a queue
 _NOT_FOUND = "DeviceNotFound"
+_NO_FD = "not found"  # how closefd's error ends, which has no class of its own
 _ON_ITS_WAY = "in the process of unplug"
 
 
@@ -137,8 +138,20 @@ async def _released(client: QMPClient, device: str, within: float) -> bool:
 
 
 async def _drop_backend(client: QMPClient, number: int) -> None:
+    """With descriptors that were handed over and are no backend's: QEMU keeps those after their connection, and the tap with them."""
+    await _took("netdev_del", client, {"id": f"net{number}"})
+    for kind in ("tap", "vhost"):
+        place = 0
+        while await _took("closefd", client, {"fdname": f"{kind}{number}-{place}"}):
+            place += 1
+
+
+async def _took(command: str, client: QMPClient, arguments: Mapping[str, object]) -> bool:
+    """Whether there was something that the command took away."""
     try:
-        await client.execute("netdev_del", {"id": f"net{number}"})
+        await client.execute(command, dict(arguments))
     except ExecuteError as error:
-        if error.error_class != _NOT_FOUND:
-            raise
+        if error.error_class == _NOT_FOUND or _NO_FD in str(error):
+            return False
+        raise
+    return True

@@ -3,13 +3,16 @@
 import fcntl
 import multiprocessing
 import os
+import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +36,28 @@ def in_another_process(act: Callable[..., Any], *args: Any) -> multiprocessing.p
     process = multiprocessing.get_context("fork").Process(target=act, args=args)
     process.start()
     return process
+
+
+def killed_at_call(number: int, act: Callable[..., Any], *args: Any) -> bool:
+    """Whether a process that did this was killed at that call of the drivers' code; else it was done before."""
+
+    def run() -> None:
+        calls = 0
+
+        def count(frame: FrameType, event: str, _: Any) -> None:
+            nonlocal calls
+            calls += event == "call" and str(frame.f_globals.get("__name__")).startswith("instances.hypervisor.")
+            if calls == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count)
+        act(*args)
+        sys.setprofile(None)
+
+    process = in_another_process(run)
+    process.join(40)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
 
 
 class TestHypervisor:
@@ -232,6 +257,25 @@ class TestHypervisor:
         rig.driver.detach_nic(machine.id, 1)
         assert rig.driver.nic_ports(machine.id)[1] == ""
         assert tap_is_gone(rig)
+
+    def test_t1_inv_02_attach_and_detach_killed_anywhere_are_made_again(self, rig: Rig):
+        """At each call of ours for the fake, at every seventh for QEMU, until one is not reached any more."""
+        machine = rig.machine()
+        rig.booted(machine)
+        before, step = rig.driver.nic_ports(machine.id), 7 if isinstance(rig, QemuRig) else 1
+        for number in range(1, 1000, step):
+            was_killed = killed_at_call(number, plug, rig, machine.id, 1)
+            if rig.driver.nic_ports(machine.id)[1] != HOT:
+                delete_tap(rig)  # as the fabric does before it makes one
+                plug(rig, machine.id, 1)
+            assert rig.driver.nic_ports(machine.id) == before | {1: HOT}
+            was_killed |= killed_at_call(number, rig.driver.detach_nic, machine.id, 1)
+            rig.driver.detach_nic(machine.id, 1)
+            assert rig.driver.nic_ports(machine.id) == before
+            assert tap_is_gone(rig)
+            if not was_killed:
+                break
+        assert step < number < 999
 
     def test_the_tap_of_a_nic_that_came_while_it_runs_is_found(self, rig: Rig):
         """Also deleted, and under the number of one that its command line still names. Nothing stays open of it."""
@@ -446,13 +490,13 @@ def plug(rig: Rig, vm: Any, number: int) -> None:
 def delete_tap(rig: Rig) -> None:
     """As a stranger does; a fake guest's was never there."""
     if isinstance(rig, QemuRig):
-        subprocess.run(["ip", "link", "delete", TAP], check=True)
+        subprocess.run(["ip", "link", "delete", TAP], check=False, stderr=subprocess.DEVNULL)
 
 
 def remake_tap(rig: Rig, fd: int) -> None:
     """Make it anew on a descriptor of the deleted one; the kernel refuses one of anything else."""
+    delete_tap(rig)
     if isinstance(rig, QemuRig):
-        subprocess.run(["ip", "link", "delete", TAP], check=False, stderr=subprocess.DEVNULL)
         fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", TAP.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
 
 
