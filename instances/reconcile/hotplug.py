@@ -14,8 +14,9 @@ from django.db.models import prefetch_related_objects
 
 from instances.hotplug import Entry, changes, with_nic
 from instances.hypervisor.base import DriverError, Hypervisor, TapNic
+from instances.hypervisor.ports import KEPT
 from instances.models import Instance
-from instances.reconcile.plugging import plugged
+from instances.reconcile.plugging import begun, plugged
 from instances.reconcile.steps import NotYet, StepFailed
 from networks.fabric.base import FabricError
 from networks.fabric.names import tap_name
@@ -37,9 +38,10 @@ def keep_nics(driver: Hypervisor, instance: Instance) -> None:
     prefetch_related_objects([instance], "nics__network")
     wanted = instance.boot_values()["nics"]
     plan = changes(instance.applied["nics"], wanted)
-    differing = {nic["tag"] for nic in (*plan.leaving, *plan.coming)}
+    leaving = [*plan.leaving, *_begun_in_vain(instance, plan.coming)]
+    differing = {nic["tag"] for nic in (*leaving, *plan.coming)}
     _keep_notes(instance, {tag: note for tag, note in _notes(instance).items() if tag in differing})
-    for nic in plan.leaving:
+    for nic in leaving:
         _try(instance, nic, partial(_let_go, driver, instance, nic))
     for nic in plan.coming:
         _try(instance, nic, partial(_give, driver, instance, nic, wanted))
@@ -57,10 +59,10 @@ def _try(instance: Instance, nic: Entry, act: Callable[[], None]) -> None:
 
 
 def _let_go(driver: Hypervisor, instance: Instance, nic: Entry) -> None:
-    """A guest is waited for once: whether it lets go later is seen then."""
+    """A guest is waited for once: whether it lets go later is seen then. What else kept it here is tried again."""
     ports = driver.nic_ports(instance.pk)
     number = _port_of(nic, ports)
-    if number is not None and nic["tag"] in _notes(instance):
+    if number is not None and _notes(instance).get(nic["tag"]) == KEPT:
         return
     for port in _free(ports) if number is None else [number]:  # of one that went by itself QEMU still has the backend
         driver.detach_nic(instance.pk, port)
@@ -77,6 +79,7 @@ def _give(driver: Hypervisor, instance: Instance, nic: Entry, wanted: Sequence[E
         if not free:
             raise StepFailed("no_port", NO_PORT)
         with plugged(instance, [row], None) as plugs:
+            _begin(instance, nic)
             driver.attach_nic(instance.pk, free[0], TapNic(row.mac, plugs[row.position].fds))
     _keep(instance, with_nic(instance.applied["nics"], nic, wanted), nic)
 
@@ -111,9 +114,22 @@ def _notes(instance: Instance) -> dict[str, str]:
     return dict(instance.applied.get("nic_notes", {}))
 
 
+def _begin(instance: Instance, nic: Entry) -> None:
+    """Written before QEMU has it: if we are killed and nobody wants it any more, the next pass still knows that it may be there."""
+    if nic not in begun(instance):
+        instance.applied = {**instance.applied, "nics_begun": [*begun(instance), nic]}
+        Instance.objects.filter(pk=instance.pk).update(applied=instance.applied)
+
+
+def _begun_in_vain(instance: Instance, coming: Sequence[Entry]) -> list[Entry]:
+    going_on = {nic["tag"] for nic in coming}
+    return [nic for nic in begun(instance) if nic["tag"] not in going_on]
+
+
 def _keep(instance: Instance, nics: list[Entry], done: Entry) -> None:
     notes = {tag: note for tag, note in _notes(instance).items() if tag != done["tag"]}
-    _save(instance, {**instance.applied, "nics": nics, "nic_notes": notes})
+    left = [nic for nic in begun(instance) if nic["tag"] != done["tag"]]
+    _save(instance, {**instance.applied, "nics": nics, "nic_notes": notes, "nics_begun": left})
 
 
 def _keep_notes(instance: Instance, notes: dict[str, str]) -> None:

@@ -109,9 +109,19 @@ def taps_of_boot(instance: Instance) -> dict[str, dict[str, Any]]:
     return {tap_name(env.installation, nic["tag"]): nic for nic in instance.applied.get("nics", []) if nic["network"]}
 
 
+def begun(instance: Instance) -> list[dict[str, Any]]:
+    """NICs, as there, that somebody began to give it while it runs: it has them or not."""
+    return list(instance.applied.get("nics_begun", []))
+
+
+def taps_begun(instance: Instance) -> set[str]:
+    """The taps of these."""
+    return {tap_name(env.installation, nic["tag"]) for nic in begun(instance)}
+
+
 def unplug(instance: Instance) -> None:
     """Take the taps of its last boot away, when nothing of that runs any more. What the host refuses is left to the sweep."""
-    for tap in taps_of_boot(instance):
+    for tap in taps_of_boot(instance).keys() | taps_begun(instance):
         try:
             fabric().unplug(tap)
         except FabricError as error:

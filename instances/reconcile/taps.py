@@ -10,7 +10,7 @@ from uuid import UUID
 
 from instances.hypervisor.base import DriverError, Hypervisor, Power
 from instances.models import Instance
-from instances.reconcile.plugging import nic_plan, taps_of_boot
+from instances.reconcile.plugging import nic_plan, taps_begun, taps_of_boot
 from instances.reconcile.steps import StepFailed
 from instances.states import Observed
 from networks.fabric.base import Drift, FabricError
@@ -31,13 +31,14 @@ REAP_AFTER = 60.0  # seconds that a tap must have been nobody's: a start that is
 
 def keep_taps(driver: Hypervisor, host: Host) -> None:
     """One look at all taps of this host, and what follows from it."""
-    running = Instance.objects.filter(host=host, observed__in=(Observed.RUNNING, Observed.PAUSED)).only("applied")
+    running = list(Instance.objects.filter(host=host, observed__in=(Observed.RUNNING, Observed.PAUSED)).only("applied"))
     wanted = {tap: instance.pk for instance in running for tap in taps_of_boot(instance)}
+    coming = {tap for instance in running for tap in taps_begun(instance)}
     present = set(fabric().taps())
     for instance_id in {wanted[tap] for tap in wanted.keys() - present}:
         with _one_at_a_time(f"taps of {instance_id}"):
             _give_back(driver, instance_id)
-    for tap in _old_strays(present - wanted.keys()):
+    for tap in _old_strays(present - wanted.keys() - coming):
         with _one_at_a_time(f"tap {tap}"):
             _take_away(driver, tap)
 

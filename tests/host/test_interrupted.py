@@ -11,6 +11,23 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 SAMPLES = 24
 
 
+@pytest.mark.parametrize("how", ["kill", "fail"])
+@pytest.mark.parametrize("when", ["attach", "detach"])
+def test_t1_a_nic_that_comes_or_goes_while_its_guest_runs(how: str, when: str) -> None:
+    """INV-01, INV-02, INV-03, INV-05: whether it is wanted still or no more; the guest runs on, and host and QEMU are as before it came."""
+    before = rules()
+    with scratch_panel() as scratch:
+        result: dict[str, Any] = scratch.script("interrupted_nics", how, when, str(SAMPLES), seconds=500)
+    assert result["calls"] > SAMPLES
+    assert len(result["tries"]) == SAMPLES
+    for attempt in result["tries"]:
+        assert attempt["nics"] == (2 if (when == "attach") != attempt["taken_back"] else 1), attempt
+        assert attempt["macs"] == 2 * attempt["macs"][: attempt["nics"]], attempt
+        assert not attempt["differs"], attempt["differs"]
+        assert attempt["boot"] == result["boot"], attempt
+    assert rules() == before
+
+
 def rules() -> str:
     """The host's firewall without its counters, and its links."""
     commands = (["nft", "--stateless", "list", "ruleset"], ["ip", "-o", "link"])

@@ -5,19 +5,13 @@ child. Bridged: its NIC is on a network, whose port the host forwards to.
 """
 
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import django
 
 django.setup()
-
-from django.db import connections  # noqa: E402
 
 from instances.models import Image, Instance  # noqa: E402
 from instances.reconcile.converge import converge  # noqa: E402
@@ -37,50 +31,10 @@ from opsweb.core.access import SYSTEM  # noqa: E402
 from opsweb.core.models import Host, Operation  # noqa: E402
 from opsweb.environment import env  # noqa: E402
 from opsweb.teams.models import Team  # noqa: E402
+from tests.host.interrupting import calls_of, in_child, interrupted_at, sampled  # noqa: E402
 
-OURS = ("instances.", "networks.", "opsweb.core.")
 HOW, WHEN, SAMPLES = sys.argv[1], sys.argv[2], int(sys.argv[3])
 BRIDGED = sys.argv[4:] == ["bridged"]
-
-
-def in_child(act: Callable[[], Any]) -> int:
-    """Run `act` in a forked child; returns its wait status."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        try:
-            act()
-            code = 0
-        except BaseException as error:  # noqa: BLE001  # the child must not run the parent's code
-            print(f"child: {type(error).__name__}: {error}", file=sys.stderr)
-            code = 1
-        sys.stderr.flush()
-        os._exit(code)
-    return os.waitpid(child, 0)[1]
-
-
-def interrupted_at(number: int, act: Callable[[], Any], counted: int | None = None) -> int:
-    """Run `act`, and at our call number `number` die by SIGKILL, or meet an OSError; returns how many calls there were."""
-    calls = 0
-
-    def profile(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal calls
-        if event != "call" or not str(frame.f_globals.get("__name__", "")).startswith(OURS):
-            return
-        calls += 1
-        if calls == number and HOW == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if calls == number:
-            raise OSError(28, "injected: no space left on device")
-
-    sys.setprofile(profile)
-    try:
-        act()
-    finally:
-        sys.setprofile(None)
-        if counted is not None:
-            os.write(counted, str(calls).encode())
-    return calls
 
 
 def prepare() -> tuple[Team, Image]:
@@ -130,14 +84,14 @@ def one_try(team: Team, image: Image, number: int) -> dict[str, Any]:
     """Interrupt at `number`, go on in other processes, delete; what was there at each point."""
     instance = fresh(team, image, f"try-{number}")
     if WHEN == "start":
-        in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
+        in_child(lambda: interrupted_at(HOW, number, lambda: converge(instance.pk)))
     after = in_child(lambda: converge(instance.pk))
     instance.refresh_from_db()
     result = {"at": number, "went_on": after == 0, "observed": instance.observed, "message": instance.message}
     result |= {"processes": processes_of(instance), "taps": len(fabric().taps())}
     power.request(Verb.DELETE, instance, actor=SYSTEM)
     if WHEN == "delete":
-        in_child(lambda: interrupted_at(number, lambda: converge(instance.pk)))
+        in_child(lambda: interrupted_at(HOW, number, lambda: converge(instance.pk)))
     in_child(lambda: converge(instance.pk))
     result |= {
         "rows": Instance.objects.filter(pk=instance.pk).count(),
@@ -154,10 +108,7 @@ def count_calls(team: Team, image: Image) -> int:
     if WHEN == "delete":
         in_child(lambda: converge(instance.pk))
         power.request(Verb.DELETE, instance, actor=SYSTEM)
-    reader, writer = os.pipe()
-    in_child(lambda: interrupted_at(0, lambda: converge(instance.pk), writer))
-    os.close(writer)
-    calls = int(os.read(reader, 32))
+    calls = calls_of(lambda: converge(instance.pk))
     if WHEN == "start":
         power.request(Verb.DELETE, instance, actor=SYSTEM)
         in_child(lambda: converge(instance.pk))
@@ -168,8 +119,7 @@ def main() -> None:
     """Print the results."""
     team, image = prepare()
     calls = count_calls(team, image)
-    points = sorted({1 + index * calls // SAMPLES for index in range(SAMPLES)})
-    print(json.dumps({"calls": calls, "tries": [one_try(team, image, point) for point in points]}))
+    print(json.dumps({"calls": calls, "tries": [one_try(team, image, point) for point in sampled(calls, SAMPLES)]}))
 
 
 main()

@@ -7,6 +7,7 @@ import pytest
 
 from instances import hotplug
 from instances.hypervisor.base import SPARE_PORTS, DriverError
+from instances.hypervisor.ports import KEPT
 from instances.models import Instance
 from instances.reconcile import taps as keeping
 from instances.reconcile.converge import converge
@@ -169,7 +170,7 @@ class TestRestart:
 
         def kept(vm: Any, number: int) -> None:
             asked.append(number)
-            raise DriverError("timeout", "The guest keeps it.")
+            raise DriverError("timeout", KEPT)
 
         running = edit(running, NicSpec(network=network), NicSpec(network=network))
         with monkeypatch.context() as patched:
@@ -177,11 +178,26 @@ class TestRestart:
             running = edit(running, NicSpec(network=network))
             converge(running.pk)
         assert (asked, len(macs(running)), len(fabric().taps())) == ([1], 2, 2)
-        assert (running.restart_to_apply, reasons(running)) == (["nics"], {(hotplug.RESTART, "The guest keeps it.")})
+        assert (running.restart_to_apply, reasons(running)) == (["nics"], {(hotplug.RESTART, KEPT)})
         hypervisor().detach_nic(running.pk, 1)  # what the guest does at last
         converge(running.pk)
         running.refresh_from_db()
         assert (running.restart_to_apply, fabric().taps()) == ([], tuple(taps_of(running)))
+
+    def test_what_is_not_the_guests_doing_is_tried_again(
+        self, running: Instance, network: Network, edit: Edit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def silent(*_: Any) -> None:
+            raise DriverError("timeout", "QEMU does not answer.")
+
+        running = edit(running, NicSpec(network=network), NicSpec(network=network))
+        with monkeypatch.context() as patched:
+            patched.setattr(hypervisor(), "detach_nic", silent)
+            running = edit(running, NicSpec(network=network))
+        assert reasons(running) == {(hotplug.RESTART, "QEMU does not answer.")}
+        converge(running.pk)
+        running = Instance.objects.get(pk=running.pk)
+        assert (running.nic_marks, macs(running), fabric().taps()) == ({}, macs_of_row(running), tuple(taps_of(running)))
 
     def test_a_network_that_is_not_up_yet_is_waited_for(
         self, running: Instance, network: Network, team: Team, host: Host, olgas: Actor
@@ -240,3 +256,57 @@ def test_t1_inv_02_killed_at_a_call_the_next_pass_goes_on(
         running = Instance.objects.get(pk=running.pk)
         assert (macs(running), fabric().taps()) == (macs_of_row(running), tuple(taps_of(running)))
         assert running.nic_marks == {}
+
+
+@pytest.fixture
+def cut_off(running: Instance, network: Network, olgas: Actor, monkeypatch: pytest.MonkeyPatch) -> Instance:
+    """Killed once QEMU had the second NIC, before that was written down; then nobody wants it any more."""
+    real = hypervisor().attach_nic
+
+    def dying(*words: Any) -> None:
+        real(*words)
+        raise Killed
+
+    create.edit(running, InstanceSpec(nics=[NicSpec(network=network)] * 2), actor=olgas)
+    with monkeypatch.context() as patched:
+        patched.setattr(hypervisor(), "attach_nic", dying)
+        patched.setattr(fabric(), "unplug", lambda tap: None)
+        with pytest.raises(Killed):
+            converge(running.pk)
+    create.edit(running, InstanceSpec(nics=[NicSpec(network=network)]), actor=olgas)
+    assert (len(macs(running)), len(fabric().taps())) == (2, 2)
+    return Instance.objects.get(pk=running.pk)
+
+
+def test_t1_inv_03_a_nic_that_came_and_is_no_more_wanted_goes(cut_off: Instance, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is gone; a sweep in between takes no tap from under it."""
+    monkeypatch.setattr(keeping, "REAP_AFTER", 0)
+    keep_taps(hypervisor(), host)
+    assert len(fabric().taps()) == 2
+    for _ in range(2):
+        converge(cut_off.pk)
+        assert (macs(cut_off), fabric().taps()) == (macs_of_row(cut_off), tuple(taps_of(cut_off)))
+    cut_off.refresh_from_db()
+    assert (cut_off.applied["nics_begun"], cut_off.nic_marks, cut_off.restart_to_apply) == ([], {}, [])
+
+
+def test_inv_03_a_nic_that_came_ends_with_its_vm(cut_off: Instance, ask: Any) -> None:
+    ask(Verb.FORCE_OFF, cut_off)
+    assert fabric().taps() == ()
+
+
+def test_a_guest_that_keeps_one_that_came_and_is_no_more_wanted_is_asked_once(cut_off: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def kept(vm: Any, number: int) -> None:
+        asked.append(number)
+        raise DriverError("timeout", KEPT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hypervisor(), "detach_nic", kept)
+        for _ in range(2):
+            converge(cut_off.pk)
+    assert (asked, len(fabric().taps())) == ([1], 2)
+    hypervisor().detach_nic(cut_off.pk, 1)  # what the guest does at last
+    converge(cut_off.pk)
+    assert fabric().taps() == tuple(taps_of(cut_off))
