@@ -1,9 +1,10 @@
 """The fake host is its panel's, not the user's who touched it first: root (a worker in a container, a command) and the parts share it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -20,21 +21,20 @@ PLAN = replace(NAT, nics=(PLAIN,), linked=())
 
 
 @pytest.fixture
-def fabric(tmp_path: Path) -> FakeFabric:
-    """In a run directory as `make up` gives it to the worker's user."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    run = tmp_path / "run"
-    run.mkdir()
-    os.chown(run, PARTS.uid, GROUP)
-    return FakeFabric(TAG, run, group=GROUP)
+def fabric() -> Iterator[FakeFabric]:
+    """In a run directory as `make up` gives it to the worker's user, with the worker's umask."""
+    umask = os.umask(0o027)
+    with TemporaryDirectory(prefix="ow") as run:  # pytest's own directories are closed to the parts
+        Path(run).chmod(0o755)
+        os.chown(run, PARTS.uid, GROUP)
+        yield FakeFabric(TAG, Path(run), group=GROUP)
+    os.umask(umask)
 
 
 def acts(fabric: FakeFabric) -> Callable[[], str]:
     """All that a worker does, with what it finds."""
 
     def act() -> str:
-        os.umask(0o027)
         with fabric.lock("filter"):
             fabric.apply_network(PLAN)
             fabric.apply_filter([PLAN])
