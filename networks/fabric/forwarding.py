@@ -8,7 +8,8 @@ later writes that down as well, so that the last one to go puts back what the fi
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +36,35 @@ def holds(networks: Sequence[NetworkPlan]) -> bool:
     return all(sysctls.read(name) == value for name, value in switches.items()) and (V6 not in switches or not heedless())
 
 
-def apply(networks: Sequence[NetworkPlan], record: Path, installation: str) -> None:
-    """Turn on what is needed, put back what no longer is. Raises: FabricError("link_refused"), FabricError("rules_refused").
+@dataclass(frozen=True)
+class Change:
+    """What brings the switches to a wish. What they were is noted already; then `text` is for nft(8), and then they are switched."""
 
-    Call it when the filter's table is there: an installation whose need is to be heeded has one, or a bridge.
-    """
+    text: str  # tells the others; in one transaction with the filter, whose table makes the need one to be heeded
+    values: Mapping[str, str]  # to be turned on
+    unneeded: Sequence[str]
+    noted: dict[str, Any]
+    record: Path
+    installation: str
+
+    def make(self) -> None:
+        """Turn on what is needed, put back what no longer is. Raises: FabricError("link_refused"), FabricError("rules_refused")."""
+        for name, value in self.values.items():
+            sysctls.write(name, value)
+        if self.unneeded:
+            _leave(self.unneeded, self.noted, self.record, self.installation)
+
+
+def change(networks: Sequence[NetworkPlan], record: Path, installation: str) -> Change:
+    """The way to what these networks need. Raises: FabricError("link_refused"), FabricError("rules_refused")."""
     switches, before = wanted(networks), _load(record)
-    change = {_accept_ra(link): "2" for link in heedless()} if V6 in switches else {}
-    noted = _noted(change | switches, before, installation)
+    values = ({_accept_ra(link): "2" for link in heedless()} if V6 in switches else {}) | switches
+    noted = _noted(values, before, installation)
     if noted != before:
         _save(record, noted)
-    needs.say(installation, _told(switches, noted), anew=noted != before)
-    for name, value in (change | switches).items():
-        sysctls.write(name, value)
+    text = needs.text_of(installation, _told(switches, noted), anew=noted != before)
     unneeded = [name for name in (V4, V6) if name in noted and name not in switches]
-    if unneeded:
-        _leave(unneeded, noted, record, installation)
+    return Change(text, values, unneeded, noted, record, installation)
 
 
 def heedless() -> list[str]:
@@ -88,7 +102,7 @@ def _told(switches: Iterable[str], noted: dict[str, Any]) -> dict[str, list[str]
     return told
 
 
-def _leave(unneeded: list[str], before: dict[str, Any], record: Path, installation: str) -> None:
+def _leave(unneeded: Sequence[str], before: dict[str, Any], record: Path, installation: str) -> None:
     """Put back what nobody else needs. What another installation needs is that one's to put back: it has noted what we did."""
     others = needs.of_others(installation)
     theirs = [name for name in unneeded if _FAMILIES[name] in others]

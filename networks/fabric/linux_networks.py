@@ -79,8 +79,9 @@ class LinuxNetworks:
     def apply_filter(self, networks: Sequence[NetworkPlan]) -> None:
         for network in networks:
             values.check(network, self._tag)
-        self._filter.apply(networks)
-        forwarding.apply(networks, self._forwarding, self._tag)
+        switches = forwarding.change(networks, self._forwarding, self._tag)
+        self._filter.apply(networks, switches.text)
+        switches.make()
         for network in networks:  # a forward of the host's loopback may have come or gone
             if sysctls.read(links.localnet(network)[0]) is not None:
                 sysctls.write(*links.localnet(network))
@@ -120,8 +121,9 @@ class LinuxNetworks:
             links.remove(bridge)
         for tap in self.taps():
             taps.unplug(tap)
-        forwarding.apply((), self._forwarding, self._tag)
-        self._filter.remove()
+        switches = forwarding.change((), self._forwarding, self._tag)
+        self._filter.remove(switches.text)
+        switches.make()
         shutil.rmtree(self._networks, ignore_errors=True)
 
     def _make_directory(self, network: NetworkPlan, undo: Undo) -> Path:

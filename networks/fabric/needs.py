@@ -17,18 +17,21 @@ _NETS = re.compile(r"ow([0-9a-f]{4})_nets", re.ASCII)
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}", re.ASCII)  # a name that can't mean anything else in nft's text
 
 
-def say(installation: str, needed: Mapping[str, Sequence[str] | None], *, anew: bool) -> None:
-    """Tell exactly this: what is needed → the elements of its "_off" set, None for no such set. `anew`: other elements than last time."""
+def text_of(installation: str, needed: Mapping[str, Sequence[str] | None], *, anew: bool) -> str:
+    """nft's text that tells exactly this: what is needed → the elements of its "_off" set, None for no such set. "" where it is told.
+
+    `anew`: other elements than last time.
+    """
     found = {f"{name}_off": elements for name, elements in needed.items() if elements is not None}
     sets: dict[str, Sequence[str]] = dict.fromkeys(needed, ()) | found
     table = _table(installation)
     if nfnetlink.sets(nfnetlink.INET, table) == set(sets) and not (anew and sets):
-        return
+        return ""
     text = f"add table inet {table}\ndelete table inet {table}\n"
     if sets:
         body = (named_set(name, "type ifname", _quoted(elements)) for name, elements in sorted(sets.items()))
         text += f"table inet {table} {{\n" + "".join(body) + "}\n"
-    nft.apply(text)
+    return text
 
 
 def of_others(installation: str) -> set[str]:

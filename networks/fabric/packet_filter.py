@@ -31,8 +31,8 @@ class PacketFilter:
         self._text = run_dir / "filter.nft"
         self._wished: tuple[tuple[NetworkPlan, ...], str] = ((), _digest(filter.render_removal(tag)))
 
-    def apply(self, networks: Sequence[NetworkPlan]) -> None:
-        """Make the tables exactly these, at once or not at all; counters go on.
+    def apply(self, networks: Sequence[NetworkPlan], also: str = "") -> None:
+        """Make the tables exactly these, at once or not at all; counters go on. `also`: what else nft is to load in the same transaction.
 
         Raises: FabricError("bad_network") before anything is touched, FabricError("rules_refused"), FabricError("timeout").
         """
@@ -41,8 +41,8 @@ class PacketFilter:
         before, was = nfnetlink.generation(), self._last_text()
         change = filter_change.change(was, text) if was is not None else None
         self._record.unlink(missing_ok=True)  # a crash before the last line reads as "does not hold"
-        if not change or not self._changed(change, before):
-            nft.apply(filter.text_of(self._tag, plans, self.counts()))
+        if not change or not self._changed(change + also, before):
+            nft.apply(filter.text_of(self._tag, plans, self.counts()) + also)
         files.write(self._text, text, mode=0o600)
         self._wished = (tuple(networks), _digest(text))
         self._write(self._wished[1], *self._look())
@@ -64,9 +64,9 @@ class PacketFilter:
         """All counters, in one reading."""
         return _sorted_out(nfnetlink.counters(self._tables))
 
-    def remove(self) -> None:
-        """Take both tables away, there or not."""
-        nft.apply(filter.render_removal(self._tag))
+    def remove(self, also: str = "") -> None:
+        """Take both tables away, there or not; `also` as in `apply`."""
+        nft.apply(filter.render_removal(self._tag) + also)
         self._record.unlink(missing_ok=True)
         self._text.unlink(missing_ok=True)
 
