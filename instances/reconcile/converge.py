@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
 
-from instances.hypervisor.base import DriverError, Forward, Hypervisor, Observation, Power
+from instances.hypervisor.base import DriverError, Hypervisor, Observation, Power
 from instances.imaging.base import ImagingError
 from instances.imaging.base_archive import least_memory_mib
 from instances.models import Instance
@@ -260,6 +260,15 @@ def keep_host_guard(host: Host) -> None:
     keep_guard(host, guests)
 
 
+def _keep_forwards(driver: Hypervisor, instance: Instance) -> None:
+    """Of the NICs that the running VM has in user mode: each by its MAC, for an edit may have moved it to another place among them."""
+    running = {nic["mac"].lower() for nic in instance.applied.get("nics", []) if not nic["network"]}
+    numbers = {mac: number for number, mac in driver.nic_ports(instance.pk).items() if mac in running} if running else {}
+    for nic in instance.nics.filter(network=None).prefetch_related("forwards"):
+        if nic.mac.lower() in numbers:  # a guest can put a NIC out of its slot
+            driver.set_forwards(instance.pk, numbers[nic.mac.lower()], user_nic(nic).forwards)
+
+
 def apply_forwards(instance_id: UUID) -> None:
     """Port forwards of a running VM change without a restart."""
     driver = hypervisor()
@@ -271,9 +280,7 @@ def apply_forwards(instance_id: UUID) -> None:
             keep_host_guard(instance.host)
             if instance.nics.filter(network__isnull=False).exists():
                 keep_filter(instance.host)
-            for nic in instance.nics.filter(network=None).prefetch_related("forwards"):
-                wanted: tuple[Forward, ...] = user_nic(nic).forwards
-                driver.set_forwards(instance_id, nic.position, wanted)
+            _keep_forwards(driver, instance)
             if holders := strangers_on(wanted_ports(instance_id)):  # a low port is not bound by QEMU, so it can't say
                 raise _busy(holders)
         except (DriverError, FabricError, StepFailed) as error:  # the row stays as it is wanted: its next start says so again

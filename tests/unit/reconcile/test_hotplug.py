@@ -10,7 +10,7 @@ from instances.hypervisor.base import SPARE_PORTS, DriverError
 from instances.hypervisor.ports import KEPT
 from instances.models import Instance
 from instances.reconcile import taps as keeping
-from instances.reconcile.converge import converge
+from instances.reconcile.converge import apply_forwards, converge
 from instances.reconcile.drivers import hypervisor
 from instances.reconcile.taps import keep_taps
 from instances.services import create
@@ -63,6 +63,35 @@ def macs_of_row(instance: Instance) -> list[str]:
 
 def reasons(instance: Instance) -> set[tuple[str, str]]:
     return {(mark.label, mark.reason) for mark in instance.nic_marks.values()}
+
+
+def test_ports_reach_a_user_mode_nic_at_the_place_that_the_running_vm_has_it(
+    make: Make, network: Network, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has become the first one, and the one before it goes at the next start."""
+    instance = make(NicSpec(network=network), NicSpec(), ports=["8080"])
+    converge(instance.pk)
+    made: list[tuple[int, list[int]]] = []
+    set_forwards = type(hypervisor()).set_forwards
+    monkeypatch.setattr(
+        type(hypervisor()),
+        "set_forwards",
+        lambda self, vm, nic, forwards: (made.append((nic, [f.host_port for f in forwards])), set_forwards(self, vm, nic, forwards)),
+    )
+    instance = edit(instance, NicSpec(name="tap1"))
+    apply_forwards(instance.pk)
+    assert made == [(1, [8080])]
+    assert "nics" in instance.restart_to_apply
+
+
+def test_ports_of_a_nic_that_is_user_mode_only_at_the_next_start_wait_for_it(
+    running: Instance, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(hypervisor()), "set_forwards", lambda *_: pytest.fail("the running VM has no such NIC"))
+    running = edit(running, NicSpec())
+    apply_forwards(running.pk)
+    running.refresh_from_db()
+    assert running.message == ""
 
 
 class TestLive:
