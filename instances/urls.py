@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from instances.views import activity, create, dashboard, detail, images, index, rules
-from opsweb.teams import views as teams
+from opsweb.teams.views import account
 
 # /instances/
 instance_patterns = (
@@ -40,10 +40,10 @@ operation_patterns = (
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("rail/", dashboard.rail, name="rail"),
-    path("sign-in/", teams.SignIn.as_view(), name="sign-in"),
-    path("sign-out/", teams.SignOut.as_view(), name="sign-out"),
-    path("password/", teams.ChangePassword.as_view(), name="password"),
-    path("team/", teams.choose_team, name="team"),
+    path("sign-in/", account.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", account.SignOut.as_view(), name="sign-out"),
+    path("password/", account.ChangePassword.as_view(), name="password"),
+    path("team/", account.choose_team, name="team"),
     path("activity/", activity.activity, name="activity"),
     path("instances/", include(instance_patterns)),
     path("images/", include(image_patterns)),

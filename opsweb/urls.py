@@ -13,6 +13,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
     path("networks/", include("networks.urls")),
+    path("", include("opsweb.teams.urls")),
     path("", include("instances.urls")),
 ]
 

@@ -75,13 +75,17 @@ LEAST_ROLE: dict[str, Role] = {
     "group.create": Role.OPERATOR,
     "group.edit": Role.OPERATOR,
     "group.delete": Role.OPERATOR,
+    "team.view": Role.VIEWER,
+    "team.leave": Role.VIEWER,
+    "team.members": Role.ADMIN,
 }
+OWN = frozenset({"team.leave"})  # of a viewer's, what changes something all the same: one's own
 
 
 def refusal(actor: Actor, verb: str, team_id: int) -> str:
     """Why `actor` may not do `verb` in the team; "" when they may. Raises: KeyError for a verb that is not in the table."""
     least = LEAST_ROLE[verb]
-    scope = Scope.READ if least is Role.VIEWER else Scope.WRITE
+    scope = Scope.READ if least is Role.VIEWER and verb not in OWN else Scope.WRITE
     if scope not in actor.scopes:
         return f"This token may not {scope}. Make one with the scope “{scope}”."
     if actor.superuser or actor.roles.get(team_id, 0) >= least:

@@ -62,8 +62,15 @@ def press(ok: int) -> Expected:
     return page(**dict.fromkeys(("ana", "olga", "root"), ok), vic=403, nobody=404)
 
 
+def team_admins(ok: int) -> Expected:
+    """A button for the team's admins."""
+    return press(ok) | {"olga": 403}
+
+
 SIGNED_IN: Expected = everybody(200, anonymous=401)
 ANYBODY: Expected = everybody(200)
+WRITERS = frozenset({"ana", "olga", "root"})
+MEMBERS = WRITERS | {"vic"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Route:
     expected: Expected
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    writers: frozenset[str] = WRITERS
 
     def __str__(self) -> str:
         return f"{self.name}-{self.method}"
@@ -86,6 +94,7 @@ SPEC = {"team": "payments", "image": "web", "name": "new"}
 FORM = {"name": "new", "image": "{image}", "vcpus": "1", "memory_mib": "256", "restart_policy": "never"}
 LAN_FORM = {"name": "lan", "mode": "nat", "cidr4": "192.168.40.1/24", "ipv6": "none", "dhcp": "on"}
 RULES_FORM = {"rule_action": "deny", "rule_direction": "in", "rule_protocol": "tcp", "rule_ports": "22", "rule_peer": ""}
+LEAVE = {"ana": 409, "olga": 204, "vic": 204, "nobody": 404, "root": 404}  # ana is the only admin, root no member
 HTMX = {"HX-Request": "true"}
 DENY = {"action": "deny", "direction": "in", "protocol": "tcp", "ports": "22"}
 
@@ -145,6 +154,10 @@ TABLE = (
     Route("activity", "GET", "/activity/", page()),
     Route("password", "GET", "/password/", page()),
     Route("team", "POST", "/team/", page(ana=302, olga=302, vic=302, root=302, nobody=404), {"team": "payments"}),
+    Route("teams:detail", "GET", "/teams/payments/", page(nobody=404)),
+    Route("teams:role", "POST", "/teams/payments/members/{vic}/role/", team_admins(204), {"role": "operator"}, HTMX),
+    Route("teams:remove", "POST", "/teams/payments/members/{vic}/remove/", team_admins(204), headers=HTMX),
+    Route("teams:leave", "POST", "/teams/payments/leave/", page(**LEAVE), headers=HTMX, writers=MEMBERS),
     Route("sign-in", "GET", "/sign-in/", everybody(302, anonymous=200, reader=200)),
     Route("sign-out", "POST", "/sign-out/", everybody(302)),
     Route("instances:list", "GET", "/instances/", page()),
@@ -186,7 +199,6 @@ TABLE = (
     Route("admin-sign-in", "GET", "/admin/login/", everybody(403, anonymous=302, reader=302)),
 )
 CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
-WRITERS = {"ana", "olga", "root"}
 
 
 @pytest.fixture
@@ -223,6 +235,7 @@ def world(
             adapter="eth1",
             dhcp=False,
         ),
+        "vic": vic,
         "group": Group.objects.create(team=team, name="web"),
         "operation": Operation.objects.create(
             kind="instance", target_id=running.pk, target_label="web1", team=team, verb="start", status="succeeded", requested_by="ana"
@@ -275,7 +288,7 @@ def test_everybody_gets_the_answer_of_the_table(route: Route, world: Mapping[str
     answers = {}
     for who in CAST:
         client = client_of(who)
-        may_change = route.method in CHANGES and who in WRITERS and route.expected[who] < 400
+        may_change = route.method in CHANGES and who in route.writers and route.expected[who] < 400
         with transaction.atomic():
             with nullcontext() if may_change else nothing_changes(*ROWS):
                 answers[who] = call(route, client, world).status_code

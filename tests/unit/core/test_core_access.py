@@ -8,11 +8,11 @@ from django.contrib.auth.models import User
 
 from instances.models import Instance
 from opsweb.core import access
-from opsweb.core.access import LEAST_ROLE, SYSTEM, Actor, Role, Scope
+from opsweb.core.access import LEAST_ROLE, OWN, SYSTEM, Actor, Role, Scope
 from opsweb.core.errors import Forbidden, NotFound
 
 TEAM, ELSEWHERE = 1, 2
-READS = {verb for verb, least in LEAST_ROLE.items() if least is Role.VIEWER}
+READS = {verb for verb, least in LEAST_ROLE.items() if least is Role.VIEWER} - OWN
 
 
 def member(role: Role, scopes: frozenset[str] = Scope.ALL) -> Actor:
@@ -28,7 +28,8 @@ def test_a_role_includes_the_lower_ones(role: Role, verb: str) -> None:
 
 
 def test_a_viewer_reads_and_nothing_else() -> None:
-    assert {"instance.view", "image.view", "console.read", "network.view", "group.view"} == READS
+    assert {"instance.view", "image.view", "console.read", "network.view", "group.view", "team.view"} == READS
+    assert {"team.leave"} == OWN
 
 
 @pytest.mark.parametrize("verb", LEAST_ROLE)

@@ -21,7 +21,8 @@ from opsweb.asgi import application
 from opsweb.core import events
 from opsweb.core.access import SYSTEM
 from opsweb.environment import env
-from opsweb.teams import consumers, sockets
+from opsweb.teams import consumers, members, sockets
+from opsweb.teams.actors import actor_for
 from opsweb.teams.models import Membership, Team
 from opsweb.teams.services import create_token
 from opsweb.teams.sockets import origin_is_ours
@@ -156,6 +157,35 @@ async def test_a_role_that_comes_is_heard_on_an_open_socket(
             await events.send("instance:theirs", other_team.pk)
             await asyncio.wait({heard}, timeout=0.05)
         assert heard.result() == {"changed": "instance:theirs"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["taken out", "left"])
+async def test_who_is_in_the_team_no_more_hears_of_it_no_more(
+    secret: str, ana: User, olga: User, team: Team, other_team: Team, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INV-17: on an open socket, within a look at its rights."""
+    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.02)
+    await sync_to_async(Membership.objects.create)(user=olga, team=other_team, role="viewer")
+
+    def go() -> None:
+        if how == "left":
+            members.leave(team, actor=actor_for(olga))
+        else:
+            members.remove(team, olga.pk, actor=actor_for(ana))
+
+    async with listening(secret) as listener:
+        await events.send("instance:before", team.pk)
+        assert await listener.next() == {"changed": "instance:before"}
+        await sync_to_async(go)()
+        async with asyncio.timeout(20):
+            heard = ""
+            while heard != "instance:theirs":  # the first of a round, once this team's is not heard
+                await events.send("instance:ours", team.pk)
+                await events.send("instance:theirs", other_team.pk)
+                heard = (await listener.next())["changed"]
+                while heard == "instance:ours" and (await listener.next())["changed"] != "instance:theirs":
+                    pass
 
 
 @pytest.mark.django_db(transaction=True)
