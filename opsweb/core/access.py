@@ -78,6 +78,7 @@ LEAST_ROLE: dict[str, Role] = {
     "team.view": Role.VIEWER,
     "team.leave": Role.VIEWER,
     "team.members": Role.ADMIN,
+    "team.invite": Role.ADMIN,
 }
 OWN = frozenset({"team.leave"})  # of a viewer's, what changes something all the same: one's own
 

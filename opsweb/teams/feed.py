@@ -42,8 +42,12 @@ SENTENCES = {
     "team.role": "changed a role in",
     "team.remove": "took somebody out of",
     "team.leave": "left",
+    "team.invite": "made an invitation to",
+    "team.revoke": "took back an invitation to",
+    "team.join": "joined",
     "team.add": "made the team",
     "team.change": "edited the team",
+    "user.create": "made the account",
     "user.password": "changed the password of",
 }
 

@@ -70,6 +70,20 @@ class Token(models.Model):
         return hashlib.sha256(secret.encode()).hexdigest()
 
 
+class Invitation(models.Model):
+    """A link into a team, kept as a hash. The row goes when somebody joins by it, or when it is taken back."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=10, choices=Membership.RoleName)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"invitation to {self.team} as {self.role}"
+
+
 class OneTimePassword(models.Model):
     """The first admin's password while nobody has used it: shown again by every `make up` until then."""
 

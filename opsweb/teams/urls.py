@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from opsweb.teams.views import team
+from opsweb.teams.views import invitations, team
 
 app_name = "teams"
 
 urlpatterns = [
+    path("join/", invitations.join, name="join"),
     path("teams/<slug:name>/", team.detail, name="detail"),
     path("teams/<slug:name>/leave/", team.leave, name="leave"),
     path("teams/<slug:name>/members/<int:user_id>/role/", team.change_role, name="role"),
     path("teams/<slug:name>/members/<int:user_id>/remove/", team.remove, name="remove"),
+    path("teams/<slug:name>/invitations/", invitations.create, name="invite"),
+    path("teams/<slug:name>/invitations/<int:invitation_id>/revoke/", invitations.revoke, name="revoke"),
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,6 +10,9 @@ from django.test import Client, RequestFactory
 
 from opsweb.environment import env
 from opsweb.teams import throttle
+from opsweb.teams.actors import actor_for
+from opsweb.teams.invitations import invite
+from opsweb.teams.models import Team
 from tests.redis_server import running_redis
 
 PASSWORD = "correct horse battery"
@@ -76,3 +80,25 @@ def test_the_admins_own_sign_in_is_no_way_round(root: User) -> None:
     answer = Client().post("/admin/login/", {"username": "root", "password": PASSWORD})
     assert (answer.status_code, answer["Location"].startswith("/sign-in/")) == (302, True)
     assert "opsweb_session" not in answer.cookies
+
+
+@pytest.mark.django_db
+def test_links_into_teams_are_guessed_no_faster_and_shut_nobody_elses_door(olga: User) -> None:
+    """A page that is looked at names nobody: it uses up no try of the people of other addresses."""
+
+    def open_link(address: str) -> int:
+        return int(Client(REMOTE_ADDR=address).get("/join/?invitation=guess").status_code)
+
+    answers = [open_link("198.51.100.7") for _ in range(8)]
+    assert answers[: throttle.FREE_TRIES] == [404] * throttle.FREE_TRIES
+    assert answers[-1] == 429
+    assert open_link("198.51.100.8") == 404
+    assert guess("olga", address="198.51.100.7", password=PASSWORD) == 302
+
+
+@pytest.mark.django_db
+def test_a_link_that_holds_is_no_guess(team: Team, root: User) -> None:
+    path = f"/join/?invitation={invite(team, 'viewer', timedelta(days=1), actor=actor_for(root))}"
+    assert [Client().get(path).status_code for _ in range(3 * throttle.FREE_TRIES)] == [200] * 3 * throttle.FREE_TRIES
+    form = {"username": "root", "password1": "x", "password2": "x"}
+    assert [Client().post(path, form).status_code for _ in range(8)][-1] == 429  # whose name is taken is not asked fast

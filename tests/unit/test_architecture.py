@@ -51,7 +51,7 @@ def test_the_packages_themselves_are_empty(package: str) -> None:
 
 
 # Everything else is behind LoginRequiredMiddleware. The API has a door of its own: tests/unit/test_matrix.py knocks at each route.
-PUBLIC = {"healthz", "sign-in", "admin-sign-in"}
+PUBLIC = {"healthz", "sign-in", "admin-sign-in", "teams:join"}
 
 
 def test_every_url_is_private_unless_it_is_on_the_list() -> None:
@@ -79,7 +79,7 @@ WITHOUT_ENTRY = {
 }
 
 
-SERVICES = ("/services", "opsweb/teams/members.py")
+SERVICES = ("/services", "opsweb/teams/members.py", "opsweb/teams/invitations.py")
 
 
 def service_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -118,6 +118,8 @@ def test_every_write_asks_who_may() -> None:
     assert rest == {
         "networks/services/forwards.py: set_forwards",  # called by instances.services, which has judged
         "networks/services/nics.py: set_nics",  # the same
+        "opsweb/teams/invitations.py: join",  # the link is the right
+        "opsweb/teams/invitations.py: join_as_new",  # the same
         "opsweb/teams/services.py: create_token",
         "opsweb/teams/services.py: add_member",
         "opsweb/teams/services.py: give_one_time_password",

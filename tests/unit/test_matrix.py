@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,12 +24,14 @@ from opsweb.celery import app
 from opsweb.core.access import SYSTEM
 from opsweb.core.models import AuditEntry, Operation
 from opsweb.environment import env
-from opsweb.teams.models import Membership, Team
+from opsweb.teams.actors import actor_for
+from opsweb.teams.invitations import invite
+from opsweb.teams.models import Invitation, Membership, Team
 from opsweb.teams.services import create_token
 from tests.conftest import SentTasks, nothing_changes
 
 Expected = Mapping[str, int]
-ROWS = (Instance, Image, Upload, Operation, AuditEntry, PortForward, Membership, Team, Network, Nic, Rule, Group)
+ROWS = (Instance, Image, Upload, Operation, AuditEntry, PortForward, Membership, Team, Network, Nic, Rule, Group, Invitation, User)
 CAST = ("ana", "olga", "vic", "nobody", "anonymous", "root", "reader")
 
 
@@ -94,6 +97,8 @@ SPEC = {"team": "payments", "image": "web", "name": "new"}
 FORM = {"name": "new", "image": "{image}", "vcpus": "1", "memory_mib": "256", "restart_policy": "never"}
 LAN_FORM = {"name": "lan", "mode": "nat", "cidr4": "192.168.40.1/24", "ipv6": "none", "dhcp": "on"}
 RULES_FORM = {"rule_action": "deny", "rule_direction": "in", "rule_protocol": "tcp", "rule_ports": "22", "rule_peer": ""}
+JOIN = everybody(409, nobody=302, root=302, anonymous=422, reader=422)  # members are in already, the others need an account
+INVITE = {"ana": 200, "olga": 302, "vic": 302, "nobody": 404, "root": 200}  # who may not is led back to the page, which says so
 LEAVE = {"ana": 409, "olga": 204, "vic": 204, "nobody": 404, "root": 404}  # ana is the only admin, root no member
 HTMX = {"HX-Request": "true"}
 DENY = {"action": "deny", "direction": "in", "protocol": "tcp", "ports": "22"}
@@ -158,6 +163,11 @@ TABLE = (
     Route("teams:role", "POST", "/teams/payments/members/{vic}/role/", team_admins(204), {"role": "operator"}, HTMX),
     Route("teams:remove", "POST", "/teams/payments/members/{vic}/remove/", team_admins(204), headers=HTMX),
     Route("teams:leave", "POST", "/teams/payments/leave/", page(**LEAVE), headers=HTMX, writers=MEMBERS),
+    Route("teams:invite", "POST", "/teams/payments/invitations/", page(**INVITE), {"role": "admin", "hours": "24"}),
+    Route("teams:revoke", "POST", "/teams/payments/invitations/{invitation}/revoke/", team_admins(204), headers=HTMX),
+    Route("teams:join", "GET", "/join/?invitation={link}", ANYBODY),
+    Route("teams:join", "POST", "/join/?invitation={link}", JOIN, writers=frozenset({"nobody", "root"})),
+    Route("teams:join", "POST", "/join/?invitation=guess", everybody(404)),
     Route("sign-in", "GET", "/sign-in/", everybody(302, anonymous=200, reader=200)),
     Route("sign-out", "POST", "/sign-out/", everybody(302)),
     Route("instances:list", "GET", "/instances/", page()),
@@ -215,6 +225,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Mapping[str, str]:
     """One of each thing of the team; ids by name."""
+    link = invite(team, "operator", timedelta(days=1), actor=actor_for(ana))
     things = {
         "running": running,
         "image": image,
@@ -236,6 +247,7 @@ def world(
             dhcp=False,
         ),
         "vic": vic,
+        "invitation": Invitation.objects.get(),
         "group": Group.objects.create(team=team, name="web"),
         "operation": Operation.objects.create(
             kind="instance", target_id=running.pk, target_label="web1", team=team, verb="start", status="succeeded", requested_by="ana"
@@ -247,7 +259,7 @@ def world(
 
     monkeypatch.setattr(console, "ask", watcher)
     monkeypatch.setattr(console, "redis", lambda: None)
-    return {name: str(thing.pk) for name, thing in things.items()}
+    return {name: str(thing.pk) for name, thing in things.items()} | {"link": link}
 
 
 def client_of(who: str) -> Client:

@@ -6,9 +6,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from opsweb.core import access
 from opsweb.core.errors import NotFound, Refusal
-from opsweb.teams import members, pages
+from opsweb.teams import invitations, members, pages
 from opsweb.teams.actors import actor_of
 from opsweb.teams.chosen import teams_of_request
+from opsweb.teams.forms import InviteForm
 from opsweb.teams.models import Membership, Team
 
 
@@ -37,13 +38,16 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 def context_of(request: HttpRequest, team: Team) -> dict[str, object]:
     """What the page shows."""
     actor = actor_of(request)
+    why_not = access.refusal(actor, "team.members", team.pk)
     rows = list(Membership.objects.filter(team=team).select_related("user").order_by("user__username"))
     return {
         "team": team,
         "rows": rows,
         "roles": Membership.RoleName.values,
-        "why_not": access.refusal(actor, "team.members", team.pk),
+        "why_not": why_not,
         "is_member": team.pk in actor.roles,
+        "invite_form": InviteForm(),
+        "invitations": [] if why_not else list(invitations.open_ones().filter(team=team)),
     }
 
 
