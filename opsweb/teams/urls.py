@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from opsweb.teams.views import invitations, team
+from opsweb.teams.views import access, invitations, team
 
 app_name = "teams"
 
 urlpatterns = [
+    path("access/", access.index, name="access"),
     path("join/", invitations.join, name="join"),
     path("teams/<slug:name>/", team.detail, name="detail"),
     path("teams/<slug:name>/leave/", team.leave, name="leave"),

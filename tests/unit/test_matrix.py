@@ -159,6 +159,7 @@ TABLE = (
     Route("activity", "GET", "/activity/", page()),
     Route("password", "GET", "/password/", page()),
     Route("team", "POST", "/team/", page(ana=302, olga=302, vic=302, root=302, nobody=404), {"team": "payments"}),
+    Route("teams:access", "GET", "/access/", page()),
     Route("teams:detail", "GET", "/teams/payments/", page(nobody=404)),
     Route("teams:role", "POST", "/teams/payments/members/{vic}/role/", team_admins(204), {"role": "operator"}, HTMX),
     Route("teams:remove", "POST", "/teams/payments/members/{vic}/remove/", team_admins(204), headers=HTMX),
