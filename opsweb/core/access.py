@@ -80,23 +80,28 @@ LEAST_ROLE: dict[str, Role] = {
     "team.members": Role.ADMIN,
     "team.invite": Role.ADMIN,
 }
+OF_SUPERUSERS = frozenset({"team.create", "team.quota"})  # no role is enough
 OWN = frozenset({"team.leave"})  # of a viewer's, what changes something all the same: one's own
 
 
-def refusal(actor: Actor, verb: str, team_id: int) -> str:
+def refusal(actor: Actor, verb: str, team_id: int | None) -> str:
     """Why `actor` may not do `verb` in the team; "" when they may. Raises: KeyError for a verb that is not in the table."""
-    least = LEAST_ROLE[verb]
+    least = None if verb in OF_SUPERUSERS else LEAST_ROLE[verb]
     scope = Scope.READ if least is Role.VIEWER and verb not in OWN else Scope.WRITE
     if scope not in actor.scopes:
         return f"This token may not {scope}. Make one with the scope “{scope}”."
-    if actor.superuser or actor.roles.get(team_id, 0) >= least:
+    if actor.superuser:
+        return ""
+    if least is None or team_id is None:
+        return "This is for admins of the panel."
+    if actor.roles.get(team_id, 0) >= least:
         return ""
     return f"This needs the role “{least.name.lower()}” in the team. An admin of the team can give it to you."
 
 
-def require(actor: Actor, verb: str, team_id: int) -> None:
-    """Raises: NotFound to a stranger of the team, Forbidden to a member whose role is too low."""
-    if not actor.superuser and team_id not in actor.roles:
+def require(actor: Actor, verb: str, team_id: int | None) -> None:
+    """Raises: NotFound to a stranger of the team, Forbidden to a member whose role is too low. None: it is about no team that there is."""
+    if team_id is not None and not actor.superuser and team_id not in actor.roles:
         raise NotFound
     if reason := refusal(actor, verb, team_id):
         raise Forbidden(reason)

@@ -1,4 +1,4 @@
-"""Teams, members and tokens in the admin: how teams are managed until the panel has pages for it."""
+"""People, teams, members and tokens in the admin: what the panel has no page for yet, and mending by hand."""
 
 from typing import Any
 

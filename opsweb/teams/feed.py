@@ -45,6 +45,8 @@ SENTENCES = {
     "team.invite": "made an invitation to",
     "team.revoke": "took back an invitation to",
     "team.join": "joined",
+    "team.create": "made the team",
+    "team.quota": "changed the quota of",
     "team.add": "made the team",
     "team.change": "edited the team",
     "user.create": "made the account",

@@ -2,14 +2,17 @@
 
 from django.urls import path
 
-from opsweb.teams.views import access, invitations, team
+from opsweb.teams.views import access, invitations, panel, team
 
 app_name = "teams"
 
 urlpatterns = [
     path("access/", access.index, name="access"),
     path("join/", invitations.join, name="join"),
+    path("new-team/", panel.create, name="create"),  # not below teams/, where names are
+    path("teams/", panel.index, name="list"),
     path("teams/<slug:name>/", team.detail, name="detail"),
+    path("teams/<slug:name>/quota/", panel.quota, name="quota"),
     path("teams/<slug:name>/leave/", team.leave, name="leave"),
     path("teams/<slug:name>/members/<int:user_id>/role/", team.change_role, name="role"),
     path("teams/<slug:name>/members/<int:user_id>/remove/", team.remove, name="remove"),

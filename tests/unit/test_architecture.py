@@ -79,7 +79,7 @@ WITHOUT_ENTRY = {
 }
 
 
-SERVICES = ("/services", "opsweb/teams/members.py", "opsweb/teams/invitations.py")
+SERVICES = ("/services", "opsweb/teams/members.py", "opsweb/teams/invitations.py", "opsweb/teams/lifecycle.py")
 
 
 def service_functions() -> Iterator[tuple[str, ast.FunctionDef]]:

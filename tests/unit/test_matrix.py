@@ -97,6 +97,7 @@ SPEC = {"team": "payments", "image": "web", "name": "new"}
 FORM = {"name": "new", "image": "{image}", "vcpus": "1", "memory_mib": "256", "restart_policy": "never"}
 LAN_FORM = {"name": "lan", "mode": "nat", "cidr4": "192.168.40.1/24", "ipv6": "none", "dhcp": "on"}
 RULES_FORM = {"rule_action": "deny", "rule_direction": "in", "rule_protocol": "tcp", "rule_ports": "22", "rule_peer": ""}
+QUOTA = {f"quota_{kind}": "7" for kind in ("instances", "vcpus", "memory_mib", "networks", "addresses", "forwards", "rules")}
 JOIN = everybody(409, nobody=302, root=302, anonymous=422, reader=422)  # members are in already, the others need an account
 INVITE = {"ana": 200, "olga": 302, "vic": 302, "nobody": 404, "root": 200}  # who may not is led back to the page, which says so
 LEAVE = {"ana": 409, "olga": 204, "vic": 204, "nobody": 404, "root": 404}  # ana is the only admin, root no member
@@ -159,6 +160,11 @@ TABLE = (
     Route("activity", "GET", "/activity/", page()),
     Route("password", "GET", "/password/", page()),
     Route("team", "POST", "/team/", page(ana=302, olga=302, vic=302, root=302, nobody=404), {"team": "payments"}),
+    Route("teams:list", "GET", "/teams/", page()),
+    Route("teams:create", "GET", "/new-team/", page(**dict.fromkeys(("ana", "olga", "vic", "nobody"), 403))),
+    Route("teams:create", "POST", "/new-team/", page(ana=403, olga=403, vic=403, nobody=403, root=302), {"name": "new"} | QUOTA),
+    Route("teams:quota", "GET", "/teams/payments/quota/", press(403) | {"root": 200}),
+    Route("teams:quota", "POST", "/teams/payments/quota/", press(403) | {"root": 302}, QUOTA),
     Route("teams:access", "GET", "/access/", page()),
     Route("teams:detail", "GET", "/teams/payments/", page(nobody=404)),
     Route("teams:role", "POST", "/teams/payments/members/{vic}/role/", team_admins(204), {"role": "operator"}, HTMX),

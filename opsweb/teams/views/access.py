@@ -5,7 +5,7 @@ from itertools import groupby
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from opsweb.core.access import LEAST_ROLE, Role
+from opsweb.core.access import LEAST_ROLE, OF_SUPERUSERS, Role
 from opsweb.teams import pages
 from opsweb.teams.actors import actor_of
 from opsweb.teams.chosen import teams_of_request
@@ -26,8 +26,10 @@ def role_names() -> list[str]:
 
 def groups() -> list[tuple[str, list[tuple[str, list[bool]]]]]:
     """(kind, [(verb, whether each role may)]) in the table's order."""
-    by_kind = groupby(LEAST_ROLE.items(), key=lambda item: item[0].partition(".")[0])
-    return [(kind, [(_words(verb), [role >= least for role in Role]) for verb, least in rows]) for kind, rows in by_kind]
+    rows = [(verb, [role >= least for role in Role]) for verb, least in LEAST_ROLE.items()]
+    rows += [(verb, [False for _ in Role]) for verb in sorted(OF_SUPERUSERS)]
+    by_kind = groupby(rows, key=lambda row: row[0].partition(".")[0])
+    return [(kind, [(_words(verb), marks) for verb, marks in some]) for kind, some in by_kind]
 
 
 def _words(verb: str) -> str:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from instances.models import Instance
 from opsweb.core import access
-from opsweb.core.access import LEAST_ROLE, OWN, SYSTEM, Actor, Role, Scope
+from opsweb.core.access import LEAST_ROLE, OF_SUPERUSERS, OWN, SYSTEM, Actor, Role, Scope
 from opsweb.core.errors import Forbidden, NotFound
 
 TEAM, ELSEWHERE = 1, 2
@@ -35,6 +35,22 @@ def test_a_viewer_reads_and_nothing_else() -> None:
 @pytest.mark.parametrize("verb", LEAST_ROLE)
 def test_a_stranger_is_told_that_there_is_nothing(verb: str) -> None:
     """INV-15: not "forbidden", whatever they are elsewhere."""
+    with pytest.raises(NotFound):
+        access.require(member(Role.ADMIN), verb, ELSEWHERE)
+
+
+@pytest.mark.parametrize(("verb", "team"), [*product(OF_SUPERUSERS, (TEAM, None)), ("team.view", None)])
+def test_what_no_role_is_enough_for_is_a_superusers(verb: str, team: int | None) -> None:
+    with pytest.raises(Forbidden, match="admins of the panel"):
+        access.require(member(Role.ADMIN), verb, team)
+    access.require(SYSTEM, verb, team)
+    with pytest.raises(Forbidden, match="token"):
+        access.require(Actor(1, "root", superuser=True, scopes=frozenset()), verb, team)
+
+
+@pytest.mark.parametrize("verb", OF_SUPERUSERS)
+def test_nor_is_a_strangers_team_told_of_then(verb: str) -> None:
+    """INV-15."""
     with pytest.raises(NotFound):
         access.require(member(Role.ADMIN), verb, ELSEWHERE)
 

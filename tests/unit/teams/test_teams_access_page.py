@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from opsweb.core import access
-from opsweb.core.access import LEAST_ROLE, Actor, Role
+from opsweb.core.access import LEAST_ROLE, OF_SUPERUSERS, Actor, Role
 
 SignedIn = Callable[[User], Client]
 
@@ -23,7 +23,9 @@ def shown(text: str) -> dict[str, list[bool]]:
 
 def test_each_cell_is_what_access_judges(signed_in: SignedIn, vic: User) -> None:
     table = shown(signed_in(vic).get("/access/").content.decode())
-    judged = {verb: [not access.refusal(Actor(1, "x", roles={7: role}), verb, 7) for role in Role] for verb in LEAST_ROLE}
+    judged = {
+        verb: [not access.refusal(Actor(1, "x", roles={7: role}), verb, 7) for role in Role] for verb in (*LEAST_ROLE, *OF_SUPERUSERS)
+    }
     assert table == {verb: [*cells, True] for verb, cells in judged.items()}
 
 
