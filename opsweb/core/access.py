@@ -31,12 +31,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks, as far as permission goes. `roles` maps a team's id to the role there."""
+    """Who asks, as far as permission goes. `roles` maps a team's id to the role there; `archived` are teams where nothing changes."""
 
     user_id: int | None
     name: str
     superuser: bool = False
     roles: Mapping[int, Role] = field(default_factory=dict)
+    archived: frozenset[int] = frozenset()
     scopes: frozenset[str] = Scope.ALL
     via: str = "browser"  # "browser", "api", "system"
     request_id: str = ""
@@ -80,7 +81,7 @@ LEAST_ROLE: dict[str, Role] = {
     "team.members": Role.ADMIN,
     "team.invite": Role.ADMIN,
 }
-OF_SUPERUSERS = frozenset({"team.create", "team.quota"})  # no role is enough
+OF_SUPERUSERS = frozenset({"team.create", "team.quota", "team.archive", "team.restore"})  # no role is enough
 OWN = frozenset({"team.leave"})  # of a viewer's, what changes something all the same: one's own
 
 
@@ -90,6 +91,8 @@ def refusal(actor: Actor, verb: str, team_id: int | None) -> str:
     scope = Scope.READ if least is Role.VIEWER and verb not in OWN else Scope.WRITE
     if scope not in actor.scopes:
         return f"This token may not {scope}. Make one with the scope “{scope}”."
+    if team_id in actor.archived and scope is Scope.WRITE and verb != "team.restore":
+        return "The team is archived. An admin of the panel can restore it."
     if actor.superuser:
         return ""
     if least is None or team_id is None:

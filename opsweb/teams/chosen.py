@@ -13,8 +13,8 @@ HEADER = "X-Team"
 
 
 def teams_of(actor: Actor) -> list[Team]:
-    """Every team the actor may look into, by name. One query."""
-    teams = Team.objects.order_by("name")
+    """Every team the actor may look into and work in, by name. One query."""
+    teams = Team.objects.filter(archived_at=None).order_by("name")
     return list(teams if actor.superuser else teams.filter(pk__in=list(actor.roles)))
 
 

@@ -46,6 +46,8 @@ SENTENCES = {
     "team.revoke": "took back an invitation to",
     "team.join": "joined",
     "team.create": "made the team",
+    "team.archive": "archived the team",
+    "team.restore": "restored the team",
     "team.quota": "changed the quota of",
     "team.add": "made the team",
     "team.change": "edited the team",

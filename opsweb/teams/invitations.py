@@ -20,9 +20,10 @@ MOST = 50  # open ones of one team
 
 
 def open_ones() -> QuerySet[Invitation]:
-    """Those that hold now: not expired, and made by somebody who may still invite."""
+    """Those that hold now: not expired, into a team that is not archived, made by somebody who may still invite."""
     may = Q(created_by__memberships__team=F("team"), created_by__memberships__role=Membership.RoleName.ADMIN)
     rows = Invitation.objects.filter(Q(created_by__is_superuser=True) | may, created_by__is_active=True, expires_at__gt=timezone.now())
+    rows = rows.filter(team__archived_at=None)
     return rows.select_related("team", "created_by").order_by("expires_at", "pk").distinct()
 
 

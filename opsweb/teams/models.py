@@ -21,6 +21,7 @@ class Team(models.Model):
     quota_forwards = models.PositiveIntegerField(default=100)
     quota_rules = models.PositiveIntegerField(default=200)
     created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
 
     class Meta:

@@ -165,6 +165,8 @@ TABLE = (
     Route("teams:create", "POST", "/new-team/", page(ana=403, olga=403, vic=403, nobody=403, root=302), {"name": "new"} | QUOTA),
     Route("teams:quota", "GET", "/teams/payments/quota/", press(403) | {"root": 200}),
     Route("teams:quota", "POST", "/teams/payments/quota/", press(403) | {"root": 302}, QUOTA),
+    Route("teams:archive", "POST", "/teams/payments/archive/", press(403) | {"root": 409}, headers=HTMX),  # an instance runs
+    Route("teams:restore", "POST", "/teams/payments/restore/", press(403) | {"root": 204}, headers=HTMX),
     Route("teams:access", "GET", "/access/", page()),
     Route("teams:detail", "GET", "/teams/payments/", page(nobody=404)),
     Route("teams:role", "POST", "/teams/payments/members/{vic}/role/", team_admins(204), {"role": "operator"}, HTMX),

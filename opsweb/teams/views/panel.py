@@ -1,9 +1,10 @@
-"""Teams for the panel's admins: the list, a new one, another quota."""
+"""Teams for the panel's admins: the list, a new one, another quota, put away and brought back."""
 
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from opsweb.core import access
 from opsweb.core.errors import Refusal
@@ -19,10 +20,11 @@ FORM_METHODS = ["GET", "HEAD", "POST"]
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """The teams that the person may look into, with how many people are in each."""
-    mine = [team.pk for team in teams_of_request(request)]
-    rows = Team.objects.filter(pk__in=mine).annotate(people=Count("memberships")).order_by("name")
-    return pages.page(request, "teams/list.html", {"rows": rows, "why_not": access.refusal(actor_of(request), "team.create", None)})
+    """The teams that the person may look into, with how many people are in each; for a superuser the archived ones too."""
+    actor = actor_of(request)
+    seen = [team.pk for team in teams_of_request(request)] + list(actor.archived)
+    rows = Team.objects.filter(pk__in=seen).annotate(people=Count("memberships")).order_by("name")
+    return pages.page(request, "teams/list.html", {"rows": rows, "why_not": access.refusal(actor, "team.create", None)})
 
 
 @require_http_methods(FORM_METHODS)
@@ -48,7 +50,7 @@ def quota(request: HttpRequest, name: str) -> HttpResponse:
     team, actor = fetch(request, name), actor_of(request)
     access.require(actor, "team.quota", team.pk)
     pages.follow_team(request, team)
-    form = QuotaForm(request.POST or None, instance=Team.objects.get(pk=team.pk))
+    form = QuotaForm(request.POST or None, instance=Team.objects.get(pk=team.pk))  # a row of its own: the form writes into it
     if request.method == "POST" and form.is_valid():
         try:
             lifecycle.set_quotas(team, form.cleaned_data, actor=actor)
@@ -57,6 +59,28 @@ def quota(request: HttpRequest, name: str) -> HttpResponse:
         else:
             return redirect(page_of(team))
     return _form(request, form, team)
+
+
+@require_POST
+def archive(request: HttpRequest, name: str) -> HttpResponse:
+    """Put it away."""
+    team = fetch(request, name)
+    try:
+        lifecycle.archive(team, actor=actor_of(request))
+    except Refusal as error:
+        return pages.refused(request, error, page_of(team))
+    return pages.moved(request, f"{team} is archived.", reverse("teams:list"))
+
+
+@require_POST
+def restore(request: HttpRequest, name: str) -> HttpResponse:
+    """Bring it back."""
+    team = fetch(request, name)
+    try:
+        lifecycle.restore(team, actor=actor_of(request))
+    except Refusal as error:
+        return pages.refused(request, error, page_of(team))
+    return pages.moved(request, f"{team} is there again.", page_of(team))
 
 
 def _form(request: HttpRequest, form: QuotaForm, team: Team | None) -> HttpResponse:

@@ -15,10 +15,13 @@ from opsweb.teams.models import Membership, Team
 
 def fetch(request: HttpRequest, name: str) -> Team:
     """The team of that name, that the person may look into. Raises: NotFound, the same for “not there” and “not yours”."""
+    actor = actor_of(request)
     team = next((team for team in teams_of_request(request) if team.name == name), None)
+    if team is None and actor.superuser:
+        team = Team.objects.filter(name=name).first()  # an archived one
     if team is None:
         raise NotFound
-    access.require(actor_of(request), "team.view", team.pk)
+    access.require(actor, "team.view", team.pk)
     return team
 
 
@@ -31,6 +34,8 @@ def page_of(team: Team) -> str:
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """Everybody in it, by name, and its quota."""
     team = fetch(request, name)
+    if team.archived_at:
+        return pages.page(request, "teams/archived.html", {"team": team})
     pages.follow_team(request, team)
     return pages.page(request, "teams/detail.html", context_of(request, team))
 

@@ -55,6 +55,13 @@ def test_nor_is_a_strangers_team_told_of_then(verb: str) -> None:
         access.require(member(Role.ADMIN), verb, ELSEWHERE)
 
 
+@pytest.mark.parametrize("verb", [*LEAST_ROLE, *OF_SUPERUSERS])
+def test_in_an_archived_team_a_superuser_looks_and_restores(verb: str) -> None:
+    actor = Actor(1, "root", superuser=True, archived=frozenset({TEAM}))
+    assert ("archived" in access.refusal(actor, verb, TEAM)) is (verb not in READS | {"team.restore"})
+    assert access.refusal(actor, verb, ELSEWHERE) == ""
+
+
 def test_a_member_is_told_which_role_is_needed() -> None:
     with pytest.raises(Forbidden, match="operator"):
         access.require(member(Role.VIEWER), "instance.start", TEAM)
