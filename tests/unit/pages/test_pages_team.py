@@ -1,5 +1,6 @@
 """Which team a page is about: named when it fetches itself again, and that of the thing it shows; and links that lead somewhere."""
 
+import re
 from collections.abc import Callable
 
 from django.contrib.auth.models import User
@@ -10,7 +11,7 @@ from instances.models import Instance
 from opsweb.core import audit
 from opsweb.core.access import SYSTEM
 from opsweb.core.models import Operation
-from opsweb.teams.models import Team
+from opsweb.teams.models import Membership, Team
 from tests.unit.conftest import MakeInstance
 
 SignedIn = Callable[[User], Client]
@@ -65,3 +66,14 @@ def test_what_is_gone_is_named_without_a_link(signed_in: SignedIn, olga: User, t
         assert "gone" in text, page
         assert path not in text, page
         assert reverse("instances:detail", args=[there.pk]) in text, page
+
+
+def test_who_is_in_several_teams_switches_in_the_rail(signed_in: SignedIn, olga: User, other_team: Team) -> None:
+    client = signed_in(olga)
+    assert 'name="team"' not in client.get(reverse("rail")).content.decode()
+    Membership.objects.create(user=olga, team=other_team, role="viewer")
+    text = client.get(reverse("rail")).content.decode()
+    assert re.findall(r'name="team"\s+value="([\w-]+)"', text) == ["elsewhere", "payments"]
+    client.post(reverse("team"), {"team": "elsewhere"})
+    assert re.search(r'value="elsewhere"\s+aria-current="true"', client.get(reverse("rail")).content.decode())
+    assert 'href="/teams/elsewhere/"' in client.get(reverse("rail")).content.decode()
