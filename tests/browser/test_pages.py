@@ -27,6 +27,9 @@ PAGES = {
     "activity": "/activity/",
     "groups": "/networks/groups/",
     "group-new": "/networks/groups/new/",
+    "team": "/teams/payments/",
+    "teams": "/teams/",
+    "access": "/access/",
     "password": "/password/",
 }
 WIDTHS = {"wide": (1440, 1000), "phone": (390, 844)}
