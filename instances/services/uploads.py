@@ -119,9 +119,10 @@ def _write(descriptor: int, offset: int, body: bytes) -> None:
 def cancel(upload: Upload, *, actor: Actor) -> None:
     """Remove it and its bytes."""
     access.require(actor, "upload.create", upload.team_id)
+    upload_id = upload.pk
     with transaction.atomic():
-        audit.record(actor, "upload.cancel", kind="upload", target_id=upload.pk, label=upload.filename, team_id=upload.team_id)
-        discard(upload)
+        discard(upload)  # may wait for who makes an image of it
+        audit.record(actor, "upload.cancel", kind="upload", target_id=upload_id, label=upload.filename, team_id=upload.team_id)
 
 
 def discard(upload: Upload) -> None:

@@ -1,6 +1,7 @@
 """The shared rows: hosts, operations, audit entries."""
 
 import uuid
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import models
@@ -89,21 +90,37 @@ class Operation(models.Model):
         return self.status in self.ACTIVE
 
 
-class AuditEntry(models.Model):
-    """Who did what. Written by core.audit alone, never changed, never deleted."""
+class AppendOnly(models.QuerySet["AuditEntry"]):
+    """Rows that are read and inserted, nothing else."""
 
-    at = models.DateTimeField(auto_now_add=True)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("The audit log is only appended to.")
+
+    update = bulk_update = delete = bulk_create = update_or_create = _refuse
+
+
+class AuditEntry(models.Model):
+    """Who did what. Written by core.audit alone, never changed; chained by core.chain.
+
+    It keeps the ids of people and teams that are gone: another value there would be another entry.
+    """
+
+    at = models.DateTimeField(editable=False)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
     actor_name = models.CharField(max_length=150)
     via = models.CharField(max_length=10)
     verb = models.CharField(max_length=40)
     kind = models.CharField(max_length=20)
     target_id = models.CharField(max_length=40)
     target_label = models.CharField(max_length=150)
-    team = models.ForeignKey("teams.Team", null=True, on_delete=models.SET_NULL, related_name="+")
+    team = models.ForeignKey("teams.Team", null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
     details = models.JSONField(default=dict)
     request_id = models.CharField(max_length=40, blank=True)
     address = models.CharField(max_length=45, blank=True)
+    previous = models.CharField(max_length=64, blank=True, editable=False, help_text="The hash of the entry before.")
+    hash = models.CharField(max_length=64, editable=False, help_text="Of its own content and of `previous`.")
+
+    objects = AppendOnly.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -112,3 +129,24 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor_name} {self.verb} {self.target_label}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises: TypeError for one that is written already."""
+        if not self._state.adding:
+            raise TypeError("An audit entry is never changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises: TypeError."""
+        raise TypeError("An audit entry is never deleted.")
+
+
+class AuditChain(models.Model):
+    """Where the chain of audit entries begins and ends: one row, locked by whoever appends."""
+
+    anchor = models.CharField(max_length=64, blank=True, help_text="The hash of the last entry that is kept no more.")
+    previous = models.CharField(max_length=64, blank=True, help_text="The head before.")
+    head = models.CharField(max_length=64, blank=True, help_text="The hash of the newest entry.")
+
+    def __str__(self) -> str:
+        return self.head
