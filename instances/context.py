@@ -90,6 +90,11 @@ class Panel:
         return [operation for operation in self.operations if operation.is_active]
 
     @property
+    def may_audit(self) -> bool:
+        """Whether the rail leads to the audit log."""
+        return access.may_audit(self.actor)
+
+    @property
     def why_not_create(self) -> str:
         """ "" when the person may make an instance here, else the sentence why not."""
         if self.team is None:

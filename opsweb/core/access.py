@@ -43,6 +43,11 @@ class Actor:
     request_id: str = ""
     address: str = ""
 
+    @property
+    def audited_teams(self) -> list[int]:
+        """The teams whose audit log they may read; a superuser reads everything without being in any."""
+        return [team for team, role in self.roles.items() if role >= Role.ADMIN]
+
 
 SYSTEM = Actor(user_id=None, name="opsweb", superuser=True, via="system")
 
@@ -115,6 +120,18 @@ def visible(actor: Actor, queryset: QuerySet[M]) -> QuerySet[M]:
     if Scope.READ not in actor.scopes:
         return queryset.none()
     return queryset if actor.superuser else queryset.filter(team_id__in=list(actor.roles))
+
+
+def may_audit(actor: Actor) -> bool:
+    """Whether there is an audit log for `actor` to read."""
+    return Scope.READ in actor.scopes and (actor.superuser or bool(actor.audited_teams))
+
+
+def auditable(actor: Actor, queryset: QuerySet[M]) -> QuerySet[M]:
+    """The rows of `queryset` (a model with a `team`) that `actor` may audit. Raises: Forbidden to who may audit nothing."""
+    if not may_audit(actor):
+        raise Forbidden("The audit log is for admins of a team. An admin of yours can make you one.")
+    return queryset if actor.superuser else queryset.filter(team_id__in=actor.audited_teams)
 
 
 def get_or_404(actor: Actor, queryset: QuerySet[M], **lookup: Any) -> M:

@@ -25,6 +25,7 @@ PAGES = {
     "images": "/images/",
     "image": "/images/{1}/",
     "activity": "/activity/",
+    "audit": "/audit/",
     "groups": "/networks/groups/",
     "group-new": "/networks/groups/new/",
     "team": "/teams/payments/",
@@ -174,3 +175,17 @@ def test_copies_an_address(visit: Visitor, instance: Maker) -> None:
     page.get_by_role("button", name="127.0.0.1:18300").click()
     expect(page.locator("#toasts")).to_contain_text("Copied 127.0.0.1:18300")
     assert page.evaluate("navigator.clipboard.readText()") == "127.0.0.1:18300"
+
+
+def test_the_audit_log_filters_as_one_types_and_gives_a_file(visit: Visitor, instance: Maker) -> None:
+    instance("audited", start=False)
+    window = visit("ana")
+    page = window.go("/audit/")
+    page.get_by_label("Search").type("audited")
+    expect(page.get_by_role("status").filter(has_text="entr")).to_have_text("1 entry")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("instance.create")
+    assert "text=audited" in page.url
+    with page.expect_download() as file:
+        page.get_by_role("link", name="CSV").click()
+    assert file.value.suggested_filename.endswith(".csv")
+    assert file.value.path().read_text().count("audited") == 1
