@@ -32,6 +32,7 @@ class Environment(BaseSettings):
     kernel: Path | None = Field(None, alias="OPSWEB_KERNEL")
     guest_host_ports: str = Field("", alias="OPSWEB_GUEST_HOST_PORTS")
     console_keep_bytes: int = Field(4 * 1024**2, alias="OPSWEB_CONSOLE_KEEP_BYTES", ge=65_536)
+    audit_days: int = Field(0, alias="OPSWEB_AUDIT_DAYS", ge=0, le=36_500)  # 0: for ever
     debug: bool = Field(False, alias="OPSWEB_DEBUG")
     database_url: str = Field("", alias="DATABASE_URL")
     redis_url: str = Field("", alias="REDIS_URL")

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
+from celery.schedules import crontab
 
 from opsweb.environment import env
 
@@ -154,6 +155,13 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"queue": f"host.{env.host}", "expires": env.sweep_seconds},
     },
 }
+
+if env.audit_days:
+    CELERY_BEAT_SCHEDULE["trim-audit"] = {
+        "task": "core.trim_audit",
+        "schedule": crontab(hour="3", minute="30"),
+        "options": {"queue": f"host.{env.host}"},
+    }
 
 LOGGING = {
     "version": 1,

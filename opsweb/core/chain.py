@@ -84,16 +84,22 @@ class Walk:
 
 def verify() -> Walk:
     """Walk the whole chain while others may write. What they write is walked too, until the last entry is the head's."""
-    chain = AuditChain.objects.first() or AuditChain()
-    walk = Walk(chain.anchor)
+    ends = _ends()
+    anchor, walk = ends.anchor, Walk(ends.anchor)
     while all(walk.take(entry) for entry in _after(walk.last_id)):
-        known, chain = chain.head, AuditChain.objects.first() or AuditChain()
-        if walk.head == chain.head:
+        known, ends = ends.head, _ends()
+        if walk.head == ends.head:
             break
-        if known == chain.head:  # nobody wrote meanwhile
+        if known == ends.head:  # nobody wrote meanwhile
             walk.misfit = _off(walk, known)
             break
+    if walk.misfit and anchor != _ends().anchor:  # old entries went while we looked for the first
+        return verify()
     return walk
+
+
+def _ends() -> AuditChain:
+    return AuditChain.objects.first() or AuditChain()
 
 
 def _after(entry_id: int) -> Iterator[AuditEntry]:

@@ -76,6 +76,7 @@ RULES: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "OPSWEB_SWEEP_SECONDS": _whole(1, 3600),
     "OPSWEB_GUEST_HOST_PORTS": (_is_ports, "a list of ports such as 5432,8125"),
     "OPSWEB_CONSOLE_KEEP_BYTES": _whole(65_536, 2**36),
+    "OPSWEB_AUDIT_DAYS": _whole(0, 36_500),
     "OPSWEB_DEBUG": _one_of("0", "1"),
     "DATABASE_URL": (partial(_has_scheme, ("sqlite", "postgres", "postgresql")), "sqlite:///… or postgres://…"),
     "REDIS_URL": (partial(_has_scheme, ("unix", "redis", "rediss")), "unix://… or rediss://…"),

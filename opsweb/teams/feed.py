@@ -64,6 +64,7 @@ SENTENCES = {
     "user.change": "edited the account",
     "user.delete": "deleted the account",
     "user.create": "made the account",
+    "audit.trim": "removed old entries of",
     "user.password": "changed the password of",
 }
 

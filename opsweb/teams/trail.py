@@ -14,7 +14,7 @@ from opsweb.core.models import AuditEntry
 from opsweb.teams.feed import Entry, shown_entry, still_there
 from opsweb.teams.models import Team
 
-KINDS = ("instance", "image", "upload", "network", "group", "publishedaddress", "team", "user", "token")
+KINDS = ("instance", "image", "upload", "network", "group", "publishedaddress", "team", "user", "token", "audit")
 
 
 class TrailFilter(forms.Form):

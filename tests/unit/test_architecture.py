@@ -128,8 +128,9 @@ def test_every_write_asks_who_may() -> None:
 
 def test_only_audit_writes_entries() -> None:
     """INV-18: append only."""
-    assert found(r"AuditEntry\.objects\.(create|bulk_create|update|filter.*\.(update|delete))$|AuditEntry$") == {
-        "opsweb/core/audit.py: AuditEntry"
+    assert found(r"AuditEntry\.objects\.(create|bulk_create|update|filter.*\.(update|delete))$|AuditEntry$|QuerySet\.|_raw_delete$") == {
+        "opsweb/core/audit.py: AuditEntry",
+        "opsweb/core/audit.py: QuerySet.delete",
     }
 
 

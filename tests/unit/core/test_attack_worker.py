@@ -4,6 +4,7 @@ import pytest
 
 import instances.tasks  # noqa: F401  # registers them
 import networks.tasks  # noqa: F401
+import opsweb.core.tasks  # noqa: F401
 from opsweb.celery import app
 
 
@@ -36,6 +37,7 @@ def test_there_is_no_task_that_we_do_not_know() -> None:
     """A new one belongs here, once somebody has thought of who may forge its message."""
     ours = {name for name in app.tasks if not name.startswith("celery.")}
     assert ours == {
+        "core.trim_audit",  # no argument: the settings say what goes
         "instances.converge",
         "instances.apply_forwards",
         "instances.build_image",
