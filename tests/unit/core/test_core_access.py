@@ -39,7 +39,7 @@ def test_a_stranger_is_told_that_there_is_nothing(verb: str) -> None:
         access.require(member(Role.ADMIN), verb, ELSEWHERE)
 
 
-@pytest.mark.parametrize(("verb", "team"), [*product(OF_SUPERUSERS, (TEAM, None)), ("team.view", None)])
+@pytest.mark.parametrize(("verb", "team"), [*product(sorted(OF_SUPERUSERS), (TEAM, None)), ("team.view", None)])
 def test_what_no_role_is_enough_for_is_a_superusers(verb: str, team: int | None) -> None:
     with pytest.raises(Forbidden, match="admins of the panel"):
         access.require(member(Role.ADMIN), verb, team)
@@ -48,14 +48,14 @@ def test_what_no_role_is_enough_for_is_a_superusers(verb: str, team: int | None)
         access.require(Actor(1, "root", superuser=True, scopes=frozenset()), verb, team)
 
 
-@pytest.mark.parametrize("verb", OF_SUPERUSERS)
+@pytest.mark.parametrize("verb", sorted(OF_SUPERUSERS))
 def test_nor_is_a_strangers_team_told_of_then(verb: str) -> None:
     """INV-15."""
     with pytest.raises(NotFound):
         access.require(member(Role.ADMIN), verb, ELSEWHERE)
 
 
-@pytest.mark.parametrize("verb", [*LEAST_ROLE, *OF_SUPERUSERS])
+@pytest.mark.parametrize("verb", [*LEAST_ROLE, *sorted(OF_SUPERUSERS)])
 def test_in_an_archived_team_a_superuser_looks_and_restores(verb: str) -> None:
     actor = Actor(1, "root", superuser=True, archived=frozenset({TEAM}))
     assert ("archived" in access.refusal(actor, verb, TEAM)) is (verb not in READS | {"team.restore"})
