@@ -86,7 +86,6 @@ def test_the_rail_leads_there_whom_it_is_for(signed_in: SignedIn, ana: User, olg
         ({"to": "2026-02-28"}, set()),
         ({"kind": "instance", "person": "ana"}, {"web1"}),
     ],
-    ids=str,
 )
 def test_filters_narrow(signed_in: SignedIn, ana: User, team: Team, query: dict[str, str], found: set[str]) -> None:
     with patch.object(timezone, "now", lambda: datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)):
