@@ -86,7 +86,7 @@ def join(secret: str, *, actor: Actor) -> Invitation:
 def join_as_new(secret: str, name: str, password: str, *, actor: Actor) -> User:
     """Make an account and use the link, or neither. Raises: as `join`; Conflict("name_taken")."""
     with transaction.atomic():
-        find(secret)
+        lock_team(find(secret).team_id)  # before the end of the audit log's chain is held
         try:
             with transaction.atomic():
                 user = User.objects.create_user(name, password=password)
