@@ -113,10 +113,11 @@ def wish_of(instance: Instance) -> Wish:
 def _claimed(instance_id: UUID, before: Operation | None, ending: ExitStack) -> Operation | None:
     """The one that is active now; if it is still that of `before`, with its steps, which are written down at the end at the latest."""
     operation = operations.active("instance", instance_id)
-    if operation is None or operation == before:
-        return operation and before
-    operations.claim(operation)
-    ending.callback(operations.keep_steps, operation)
+    if operation == before:
+        return before
+    if operation is not None:
+        operations.claim(operation)
+        ending.callback(operations.keep_steps, operation)
     return operation
 
 
