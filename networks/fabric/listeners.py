@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from networks.fabric import dump
 from networks.fabric.base import NOBODY, Endpoint, FabricError
 
-_NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301  # linux/netlink.h, linux/sock_diag.h
-_ERROR, _DONE = 2, 3
+_NETLINK_SOCK_DIAG, _BY_FAMILY = 4, 20  # linux/netlink.h, linux/sock_diag.h
 _LISTENING, _ANY_STATE = 1 << 10, 0xFFF  # include/net/tcp_states.h; a UDP socket takes what comes as soon as it is bound
 _PROTOCOLS = {"tcp": (socket.IPPROTO_TCP, _LISTENING), "udp": (socket.IPPROTO_UDP, _ANY_STATE)}
 _REQUEST = struct.Struct("=IHHII BBBxI 48x")  # nlmsghdr, inet_diag_req_v2 (linux/inet_diag.h) with no socket named
 _ANSWER = struct.Struct("=IHHII Bxxx 2s2x16s16x12x 12xII")  # nlmsghdr, inet_diag_msg
 _ONLY_V6 = 11  # INET_DIAG_SKV6ONLY
-_ROOM = 1 << 16  # bytes of one answer: more than the kernel ever sends
-_SECONDS = 20
 _ANY_V4, _ANY_V6 = IPv4Address(0), IPv6Address(0)
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]", re.ASCII)
 
@@ -78,27 +76,22 @@ def can_be_listened_on(address: str) -> bool:
 def listeners() -> Iterator[Listener]:
     """All of this network namespace."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
-        netlink.settimeout(_SECONDS)
+        netlink.settimeout(dump.SECONDS)
         for protocol, (number, states) in _PROTOCOLS.items():
             for family in (socket.AF_INET, socket.AF_INET6):
-                netlink.send(_REQUEST.pack(_REQUEST.size, _BY_FAMILY, _REQUEST_DUMP, 1, 0, family, number, 0, states))
+                netlink.send(_REQUEST.pack(_REQUEST.size, _BY_FAMILY, dump.REQUEST, 1, 0, family, number, 0, states))
                 for message in _messages(netlink):
                     yield _listener(protocol, message)
 
 
-def _messages(netlink: socket.socket) -> Iterator[bytes]:
-    """The answers to one request, to their end."""
-    while True:
-        answer, at = netlink.recv(_ROOM), 0
-        while at < len(answer):
-            length, kind = struct.unpack_from("=IH", answer, at)
-            if kind == _DONE:
-                return
-            if kind == _ERROR:
-                reason = os.strerror(-struct.unpack_from("=i", answer, at + 16)[0])
-                raise FabricError("unsupported", f"The kernel does not say who listens ({reason}). Load its modules tcp_diag and udp_diag.")
-            yield answer[at : at + length]
-            at += length + 3 & ~3
+def _messages(netlink: socket.socket) -> list[bytes]:
+    """The answers to one request. Who comes or goes meanwhile may be among them or not."""
+    try:
+        return dump.answer(netlink)[0]
+    except dump.Refused as refused:
+        reason = os.strerror(refused.number)
+        message = f"The kernel does not say who listens ({reason}). Load its modules tcp_diag and udp_diag."
+        raise FabricError("unsupported", message) from None
 
 
 def _listener(protocol: str, message: bytes) -> Listener:

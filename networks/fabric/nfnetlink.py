@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from networks.fabric import dump
 from networks.fabric.base import Count, FabricError
 
 INET, BRIDGE = 1, 7  # NFPROTO_*
-_NETLINK_NETFILTER, _REQUEST, _DUMP = 12, 1, 0x301  # linux/netlink.h
+_NETLINK_NETFILTER, _REQUEST = 12, 1  # linux/netlink.h
 _GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENTS, _GET_GENERATION, _GET_OBJECT = 1, 4, 7, 10, 13, 16, 19  # NFT_MSG_GET*
 _NEW_GENERATION = 15
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_ERROR, _DONE, _INTERRUPTED = 2, 3, 0x10
 _TRIES = 20
 _TABLE, _NAME = 1, 2  # NFTA_*_TABLE, NFTA_TABLE_NAME; NFTA_{SET,OBJ}_NAME, NFTA_SET_ELEM_LIST_SET
 _OBJECT_TYPE, _OBJECT_DATA, _COUNTER, _LIMIT = 3, 4, 1, 4  # NFTA_OBJ_*, NFT_OBJECT_*
@@ -26,15 +26,14 @@ _OCTETS, _PACKETS = 1, 2  # NFTA_COUNTER_*
 _SET_FLAGS, _FILLED_BY_PACKETS = 3, 0x20  # NFTA_SET_FLAGS, NFT_SET_EVAL
 _ELEMENTS = 3  # NFTA_SET_ELEM_LIST_ELEMENTS
 _KIND = 0x3FFF  # of an attribute, without its flags
-_ROOM = 1 << 18  # bytes of one answer: more than the kernel ever sends
-_SECONDS = 20
+_FAMILY = 4  # bytes of nfgenmsg, at the beginning of each message
 
 
 def generation() -> tuple[int, int]:
     """This network namespace, and a number that each change of any of its rules raises: cheaper than to look at them."""
     with _opened() as netlink:
         netlink.send(_request(_GET_GENERATION, socket.AF_UNSPEC, _REQUEST))
-        answer = netlink.recv(_ROOM)
+        answer = netlink.recv(dump.ROOM)
     kind, number = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("!I", answer, 24)[0]
     is_one = kind == _SUBSYSTEM | _NEW_GENERATION
     return Path("/proc/thread-self/ns/net").stat().st_ino, number if is_one else -1
@@ -102,7 +101,7 @@ def _elements(netlink: socket.socket, family: int, own: tuple[int, bytes], name:
 
 def _opened() -> socket.socket:
     netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
-    netlink.settimeout(_SECONDS)
+    netlink.settimeout(dump.SECONDS)
     netlink.bind((0, 0))
     return netlink
 
@@ -110,7 +109,7 @@ def _opened() -> socket.socket:
 def _dump(netlink: socket.socket, kind: int, family: int, *wanted: tuple[int, bytes]) -> list[bytes]:
     """The attributes of each message of the answer, all of one moment. Raises: FabricError("rules_refused"), FabricError("timeout")."""
     for _ in range(_TRIES):
-        netlink.send(_request(kind, family, _REQUEST | _DUMP, *wanted))
+        netlink.send(_request(kind, family, dump.REQUEST, *wanted))
         found, is_whole = _answer(netlink)
         if is_whole:
             return found
@@ -118,23 +117,14 @@ def _dump(netlink: socket.socket, kind: int, family: int, *wanted: tuple[int, by
 
 
 def _answer(netlink: socket.socket) -> tuple[list[bytes], bool]:
-    """To its end; and whether nobody changed rules meanwhile."""
-    found: list[bytes] = []
-    is_whole = True
-    while True:
-        answer, at = netlink.recv(_ROOM), 0
-        while at < len(answer):
-            length, what, flags = struct.unpack_from("=IHH", answer, at)
-            is_whole = is_whole and not flags & _INTERRUPTED
-            if what == _DONE:
-                return found, is_whole
-            if what == _ERROR:
-                number = -struct.unpack_from("=i", answer, at + 16)[0]
-                if number == errno.ENOENT:  # a table that is not there, or not any more
-                    return found, is_whole
-                raise FabricError("rules_refused", f"The kernel does not tell its firewall rules: {os.strerror(number)}.")
-            found.append(answer[at + 20 : at + length])
-            at += length + 3 & ~3
+    """The attributes of each message; and whether nobody changed rules meanwhile."""
+    try:
+        found, is_whole = dump.answer(netlink)
+    except dump.Refused as refused:
+        if refused.number == errno.ENOENT:  # a table that is not there, or not any more
+            return [], True
+        raise FabricError("rules_refused", f"The kernel does not tell its firewall rules: {os.strerror(refused.number)}.") from None
+    return [message[dump.HEADER + _FAMILY :] for message in found], is_whole
 
 
 def _request(kind: int, family: int, flags: int, *wanted: tuple[int, bytes]) -> bytes:
