@@ -1,6 +1,7 @@
 """Builds the `Actor` that core.access judges, from a session's user or from a bearer token."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db.models import Q
@@ -50,8 +51,13 @@ def actor_of(request: HttpRequest) -> Actor:
     return actor
 
 
+def origin_of(request: HttpRequest) -> dict[str, Any]:
+    """An actor's `request_id` and `address`: where the audit log says that it came from."""
+    return {"request_id": getattr(request, "request_id", ""), "address": request.META.get("REMOTE_ADDR", "")}
+
+
 def _identify(request: HttpRequest) -> Actor:
-    facts = {"request_id": getattr(request, "request_id", ""), "address": request.META.get("REMOTE_ADDR", "")}
+    facts = origin_of(request)
     if secret := bearer(request):
         user, scopes = user_of_token(secret)
         return actor_for(user, scopes=scopes, via="api", **facts)

@@ -11,10 +11,10 @@ from django.db.models import Q, QuerySet
 from opsweb.core import access
 from opsweb.core.access import Actor
 from opsweb.core.models import AuditEntry
-from opsweb.teams.feed import Entry, shown_entry, still_there
+from opsweb.teams.feed import SENTENCES, Entry, shown_entry, still_there
 from opsweb.teams.models import Team
 
-KINDS = ("instance", "image", "upload", "network", "group", "publishedaddress", "team", "user", "token", "audit")
+KINDS = tuple(dict.fromkeys(verb.partition(".")[0] for verb in SENTENCES))
 
 
 class TrailFilter(forms.Form):

@@ -17,7 +17,7 @@ from opsweb.core.access import Actor
 from opsweb.core.errors import Conflict, NotFound, Refusal
 from opsweb.environment import env
 from opsweb.teams import invitations, pages, throttle
-from opsweb.teams.actors import actor_of
+from opsweb.teams.actors import actor_of, origin_of
 from opsweb.teams.forms import LIFETIMES, InviteForm
 from opsweb.teams.models import Invitation, Membership
 from opsweb.teams.views.team import context_of, fetch, page_of
@@ -91,7 +91,7 @@ def _use_as_new(request: HttpRequest, invitation: Invitation, secret: str) -> Ht
     if not form.is_valid():
         return _page(request, invitation, form, status=422)
     name, password = form.cleaned_data["username"], form.cleaned_data["password1"]
-    nobody_yet = Actor(None, name, request_id=getattr(request, "request_id", ""), address=request.META.get("REMOTE_ADDR", ""))
+    nobody_yet = Actor(None, name, **origin_of(request))
     try:
         user = invitations.join_as_new(secret, name, password, actor=nobody_yet)
     except Conflict as error:
